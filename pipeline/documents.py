@@ -1,0 +1,187 @@
+"""A document, its Arrow schema, and reading and writing shards of documents and of what was dropped.
+
+Shards are Arrow IPC files, zstd-compressed, in record batches of bounded size: any Arrow reader opens them.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.workflow.artifact import Artifact, FileEntry
+from pipeline.workflow.unit import Unit
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.large_string()),
+        ("source", pa.string()),
+        ("origin", pa.string()),
+        ("snapshot", pa.string()),
+        ("meta", pa.string()),
+    ]
+)
+DROPPED_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("origin", pa.string()),
+        ("reason", pa.string()),
+        ("match", pa.string()),  # id of the earlier kept document, for a duplicate
+        ("similarity", pa.float64()),  # true Jaccard similarity with it; 1.0 for an exact duplicate
+    ]
+)
+BATCH_BYTES = 8 << 20
+KEPT, DROPPED = "documents", "dropped"
+_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One record of a source. `origin` is LOCATION#record; `meta` holds the record's other fields as JSON."""
+
+    id: str
+    text: str
+    source: str
+    origin: str
+    snapshot: str
+    meta: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A document that a stage did not keep, and why. A duplicate names its match and their similarity."""
+
+    id: str
+    origin: str
+    reason: str
+    match: str | None = None
+    similarity: float | None = None
+
+
+def document_id(origin: str, text: str) -> str:
+    """The stable id of a record: 128 bits of its place and of its text as it was read, in hexadecimal digits."""
+    digest = hashlib.blake2b(origin.encode("utf-8", "surrogatepass"), digest_size=16)
+    digest.update(b"\0")
+    digest.update(text.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def meta_json(fields: Mapping[str, Any]) -> str:
+    """A record's other fields as canonical JSON; what JSON does not know is written as its text."""
+    return json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def write_tables(unit: Unit, kind: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> FileEntry:
+    """Write record batches as one file of the artifact, holding one batch in memory at a time."""
+    with tempfile.TemporaryDirectory(prefix="millrace-") as folder:
+        draft = Path(folder, "shard.arrow")
+        rows = 0
+        with pa.ipc.new_file(draft, schema, options=_OPTIONS) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        return unit.write(kind, draft, ".arrow", rows)
+
+
+def document_batches(documents: Iterable[Document]) -> Iterator[pa.RecordBatch]:
+    """Documents as record batches of about BATCH_BYTES of text."""
+    rows: list[Document] = []
+    size = 0
+    for document in documents:
+        rows.append(document)
+        size += len(document.text)
+        if size >= BATCH_BYTES:
+            yield _batch(rows, SCHEMA)
+            rows, size = [], 0
+    if rows:
+        yield _batch(rows, SCHEMA)
+
+
+def _batch(rows: Sequence[Any], schema: pa.Schema) -> pa.RecordBatch:
+    columns = [pa.array([getattr(row, name) for row in rows], type=kind) for name, kind in zip(schema.names, schema.types, strict=True)]
+    return pa.record_batch(columns, schema=schema)
+
+
+def write_documents(unit: Unit, documents: Iterable[Document]) -> FileEntry:
+    """Write the documents that a unit keeps."""
+    return write_tables(unit, KEPT, SCHEMA, document_batches(documents))
+
+
+def write_dropped(unit: Unit, dropped: Sequence[Dropped]) -> FileEntry:
+    """Write what a unit dropped, beside what it kept."""
+    return write_tables(unit, DROPPED, DROPPED_SCHEMA, [_batch(dropped, DROPPED_SCHEMA)] if dropped else [])
+
+
+class Documents(Artifact):
+    """An artifact of documents: shards in order, each with the ledger of what was dropped beside it."""
+
+    @property
+    def shards(self) -> tuple[FileEntry, ...]:
+        return self.files(KEPT)
+
+    def batches(self, shard: FileEntry) -> Iterator[pa.RecordBatch]:
+        """The record batches of a shard, one in memory at a time."""
+        with pa.memory_map(str(self.local(shard))) as source, pa.ipc.open_file(source) as reader:
+            for place in range(reader.num_record_batches):
+                yield reader.get_batch(place)
+
+    def read(self, shard: FileEntry) -> Iterator[Document]:
+        """The documents of a shard, in order."""
+        for batch in self.batches(shard):
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                yield Document(*row)
+
+    def dropped(self) -> pa.Table:
+        """Everything that this stage dropped, in order."""
+        tables = [pa.ipc.open_file(pa.memory_map(str(self.local(entry)))).read_all() for entry in self.files(DROPPED)]
+        return pa.concat_tables(tables) if tables else DROPPED_SCHEMA.empty_table()
+
+
+@dataclass
+class Tally:
+    """The counts of a stage over documents, as its manifest keeps them (characters are Unicode code points)."""
+
+    read: int = 0
+    kept: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def keep(self, document: Document) -> None:
+        self.read += 1
+        self.kept += 1
+        source = self.sources.setdefault(document.source, {"kept": 0, "characters": 0, "dropped": 0})
+        source["kept"] += 1
+        source["characters"] += len(document.text)
+
+    def drop(self, reason: str, source: str) -> None:
+        self.read += 1
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+        self.sources.setdefault(source, {"kept": 0, "characters": 0, "dropped": 0})["dropped"] += 1
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "read": self.read,
+            "kept": self.kept,
+            "dropped": dict(sorted(self.dropped.items())),
+            "sources": {name: dict(counts) for name, counts in sorted(self.sources.items())},
+        }
+
+
+def total(facts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The facts of a stage from those of its units."""
+    whole = Tally()
+    for part in facts:
+        whole.read += part["read"]
+        whole.kept += part["kept"]
+        for reason, count in part["dropped"].items():
+            whole.dropped[reason] = whole.dropped.get(reason, 0) + count
+        for name, counts in part["sources"].items():
+            mine = whole.sources.setdefault(name, {"kept": 0, "characters": 0, "dropped": 0})
+            for key, count in counts.items():
+                mine[key] += count
+    return whole.facts()

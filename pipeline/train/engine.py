@@ -1,0 +1,80 @@
+"""The seam between training and whatever shards it: a model goes in, losses and updates come out.
+
+Models are single-device code; an engine wraps one for a gang of processes. The plain PyTorch engine
+(`plain.py`) is the oracle that every other engine is compared with.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.workflow.step import Member
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """Decoupled weight decay (Loshchilov and Hutter, 2019); only matrices decay, not norms or biases."""
+
+    beta1: float = 0.9
+    beta2: float = 0.95
+    epsilon: float = 1e-8
+    weight_decay: float = 0.1
+
+    def groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """The parameter groups: what decays (two dimensions or more), and what does not."""
+        decayed = [parameter for parameter in model.parameters() if parameter.dim() >= 2]
+        others = [parameter for parameter in model.parameters() if parameter.dim() < 2]
+        return [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """How a gradient becomes an update; the same for every engine."""
+
+    optimizer: AdamW = AdamW()
+    clip: float = 1.0
+    """Greatest global gradient norm; 0 turns clipping off."""
+    precision: Precision = "fp32"
+
+
+class Engine(Protocol):
+    """A model in training, in one member of a gang."""
+
+    device: torch.device
+
+    def loss(self, *inputs: Tensor) -> Tensor:
+        """The model's mean loss over a micro-batch, with its graph."""
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of loss / accumulation."""
+
+    def step(self, learning_rate: float) -> float:
+        """Average gradients over the gang, clip, update, clear; returns the gradient norm before clipping.
+
+        To be called once after every `accumulation` calls of `backward`.
+        """
+
+    def save(self, folder: Path) -> None:
+        """Write all that `load` needs to go on bit for bit; every member writes its own files into `folder`."""
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote, at the same gang size."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """The whole model's weights, in fp32 on the CPU. To be called by every member; whole on the first."""
+
+
+class Engines(Protocol):
+    """A frozen, picklable dataclass that starts an engine in each member of a gang."""
+
+    def start(self, model: nn.Module, update: Update, accumulation: int, member: Member) -> Engine:
+        """Wrap `model` (built with equal weights in every member; moved to the member's device by the engine).
+
+        torch.distributed may or may not be initialised by the executor: where `member.size` is 1 and the
+        engine needs a process group, the engine makes its own, on loopback.
+        """

@@ -1,0 +1,117 @@
+"""What a finished step left: files, and the manifest that names them. What no manifest names does not exist."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import Damaged
+from pipeline.storage import Store, cache_folder
+from pipeline.workflow.fingerprint import Json, canonical_json
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file of an artifact: `path` below the step's folder, size in bytes, "sha256:…", rows where it is a table."""
+
+    path: str
+    bytes: int
+    checksum: str
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The only truth about a step: written last, once."""
+
+    step: str
+    fingerprint: str
+    recipe: dict[str, Any]
+    inputs: dict[str, dict[str, str]]  # field path → {"address", "content"}
+    files: tuple[FileEntry, ...]
+    facts: Mapping[str, Any]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        return f"{self.step}/{self.fingerprint}"
+
+    @property
+    def content(self) -> str:
+        """A digest of the bytes of all files: equal for equal bytes, whoever built them and when."""
+        listed: list[Json] = [[entry.path, entry.bytes, entry.checksum] for entry in self.files]
+        return hashlib.sha256(canonical_json(listed)).hexdigest()[:20]
+
+    def to_json(self) -> bytes:
+        return (json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> "Manifest":
+        try:
+            fields = json.loads(data)
+            fields["files"] = tuple(FileEntry(**entry) for entry in fields["files"])
+            return cls(**fields)
+        except (ValueError, TypeError, KeyError) as problem:
+            raise Damaged(f"{where} is not a manifest ({problem}); delete it to build the step again") from problem
+
+
+def manifest_path(address: str) -> str:
+    return f"{address}/manifest.json"
+
+
+def read_manifest(store: Store, address: str) -> Manifest | None:
+    """The manifest at an address; None where the step was not built."""
+    try:
+        return Manifest.from_json(store.get(manifest_path(address)), f"{store.url}/{manifest_path(address)}")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def manifests(store: Store, step: str) -> Iterator[Manifest]:
+    """Every built artifact of one kind of step."""
+    for entry in store.list(step):
+        if entry.path.count("/") == 2 and entry.path.endswith("/manifest.json"):
+            manifest = read_manifest(store, entry.path.removesuffix("/manifest.json"))
+            if manifest is not None:
+                yield manifest
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished step, opened for reading. Every file is checked against the manifest before it is used."""
+
+    store: Store
+    manifest: Manifest
+
+    @property
+    def address(self) -> str:
+        return self.manifest.address
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return self.manifest.facts
+
+    def files(self, kind: str) -> tuple[FileEntry, ...]:
+        """The files of one kind (the first part of their path), in the order of their units."""
+        return tuple(entry for entry in self.manifest.files if entry.path.startswith(f"{kind}/"))
+
+    def local(self, entry: FileEntry) -> Path:
+        """A local, verified file with the entry's bytes; raises Damaged."""
+        return self.store.local(f"{self.address}/{entry.path}", entry.checksum)
+
+    def folder(self, kind: str) -> Path:
+        """A local, verified folder with the files that one `write_folder` left, under their own names."""
+        entries = self.files(kind)
+        names = [entry.path.split("/", 2)[2] for entry in entries]
+        places = [self.local(entry) for entry in entries]
+        if all(place.as_posix().endswith(f"/{entry.path}") for place, entry in zip(places, entries, strict=True)):
+            return Path(places[0].as_posix().removesuffix(f"/{names[0]}"))
+        folder = cache_folder() / "folders" / self.manifest.content / kind
+        for place, name in zip(places, names, strict=True):
+            link = folder / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.exists():
+                link.symlink_to(place)
+        return folder

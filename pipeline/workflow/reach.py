@@ -1,0 +1,82 @@
+"""Which code a step reaches, and a digest of it, so that a change of code under the same version is noticed.
+
+The reach of a step is the modules of its class and of everything in its recipe, and what those import from
+this project, found by reading (nothing is imported). The workflow core is left out: it moves data, it
+does not make any. Comments, docstrings and layout do not count.
+"""
+
+import ast
+import dataclasses
+import hashlib
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.workflow.fingerprint import identity_fields
+
+if TYPE_CHECKING:
+    from pipeline.workflow.step import Step
+
+PROJECT = Path(__file__).parents[2]
+PACKAGE, CORE = "pipeline", "pipeline.workflow"
+
+
+def code_of(step: "Step[Any]") -> dict[str, str]:
+    """The modules that a step reaches, each with a digest of its code."""
+    waiting = {cls.__module__ for cls in _classes(step)}
+    found: dict[str, str] = {}
+    while waiting:
+        module = waiting.pop()
+        place = _place(module)
+        if module in found or place is None or module == CORE or module.startswith(CORE + "."):
+            continue
+        found[module], imports = _read(place, place.stat().st_mtime_ns)
+        waiting |= imports - found.keys()
+    return dict(sorted(found.items()))
+
+
+def code_digest(code: dict[str, str]) -> str:
+    """One digest for the modules of `code_of`."""
+    return hashlib.sha256(repr(sorted(code.items())).encode()).hexdigest()[:12]
+
+
+def _classes(value: Any) -> Iterator[type]:
+    """The classes of a step and of what its recipe holds, short of its inputs."""
+    yield type(value)
+    for _, item in identity_fields(value):
+        for member in item if isinstance(item, tuple | list) else (item,):
+            if dataclasses.is_dataclass(member) and not isinstance(member, type) and not hasattr(member, "address"):
+                yield from _classes(member)
+
+
+def _place(module: str) -> Path | None:
+    """The file of a module of this project, or of a module that a user's class comes from."""
+    if module == PACKAGE or module.startswith(PACKAGE + "."):
+        stem = PROJECT.joinpath(*module.split("."))
+        for place in (stem.with_suffix(".py"), stem / "__init__.py"):
+            if place.is_file():
+                return place
+        return None
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return Path(file) if file else None
+
+
+@cache
+def _read(place: Path, _modified: int) -> tuple[str, frozenset[str]]:
+    """The digest of a file's code, and the modules of this project that it imports anywhere."""
+    tree = ast.parse(place.read_bytes())
+    imports: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imports |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif (
+            isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | ast.Module)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:12]
+    return digest, frozenset(name for name in imports if name.startswith(PACKAGE + "."))

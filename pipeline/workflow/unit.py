@@ -1,0 +1,129 @@
+"""A unit of work and its receipt: what is committed when one item of a `map`, or a gang, is done.
+
+Files are named by their content, so that two drivers that do the same unit at once cannot disturb each
+other, and the receipt (written once, after the files) says which of them count.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pipeline.errors import RunError
+from pipeline.storage import Store, checksum_of, open_store
+from pipeline.workflow.artifact import Artifact, FileEntry, read_manifest
+
+if TYPE_CHECKING:
+    from pipeline.workflow.step import Step
+
+A = TypeVar("A", bound=Artifact)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What one unit left: files of the artifact, scratch files for later units of the same step, and counts."""
+
+    files: tuple[FileEntry, ...]
+    scratch: tuple[FileEntry, ...]
+    facts: Mapping[str, Any]
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), ensure_ascii=False).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Receipt":
+        fields = json.loads(data)
+        entries = {kind: tuple(FileEntry(**entry) for entry in fields[kind]) for kind in ("files", "scratch")}
+        return cls(facts=fields["facts"], **entries)
+
+
+@dataclass
+class Unit:
+    """What a unit of work may do: open inputs, write files. `index` is the item's place in its phase."""
+
+    store: Store
+    address: str
+    phase: str
+    index: int
+    files: list[FileEntry] = field(default_factory=list)
+    scratches: list[FileEntry] = field(default_factory=list)
+
+    def open(self, step: "Step[A]") -> A:
+        """The artifact of an input."""
+        return open_artifact(self.store, step)
+
+    def write(self, kind: str, data: bytes | Path, suffix: str, rows: int | None = None) -> FileEntry:
+        """Add a file to the artifact, as `kind/INDEX-CHECKSUM.suffix`."""
+        entry = self._write(kind, data, suffix, rows)
+        self.files.append(entry)
+        return entry
+
+    def write_folder(self, kind: str, folder: Path) -> None:
+        """Add the files of a local folder under their own names, below one folder named by its content."""
+        places = sorted(place for place in folder.rglob("*") if place.is_file())
+        checksums = [checksum_of(place) for place in places]
+        names = [place.relative_to(folder).as_posix() for place in places]
+        whole = checksum_of(json.dumps([names, checksums]).encode()).removeprefix("sha256:")[:12]
+        for place, name, checksum in zip(places, names, checksums, strict=True):
+            entry = FileEntry(f"{kind}/{whole}/{name}", place.stat().st_size, checksum)
+            self.store.put_new(f"{self.address}/{entry.path}", place)
+            self.files.append(entry)
+
+    def scratch(self, kind: str, data: bytes | Path, suffix: str, rows: int | None = None) -> FileEntry:
+        """Leave a file for later units of this step; it is removed when the step is done."""
+        entry = self._write(f"work/{kind}", data, suffix, rows)
+        self.scratches.append(entry)
+        return entry
+
+    def local(self, entry: FileEntry) -> Path:
+        """A local, verified copy of a file that an earlier unit of this step left."""
+        return self.store.local(f"{self.address}/{entry.path}", entry.checksum)
+
+    def _write(self, kind: str, data: bytes | Path, suffix: str, rows: int | None) -> FileEntry:
+        checksum = checksum_of(data)
+        name = f"{kind}/{self.index:05d}-{checksum.removeprefix('sha256:')[:12]}{suffix}"
+        size = len(data) if isinstance(data, bytes) else data.stat().st_size
+        self.store.put_new(f"{self.address}/{name}", data)
+        return FileEntry(name, size, checksum, rows)
+
+
+def open_artifact(store: Store, step: "Step[A]") -> A:
+    """The artifact of a finished step; RunError where it was not built."""
+    manifest = read_manifest(store, step.address)
+    if manifest is None:
+        raise RunError(f"{step.address} is not built in {store.url}; run the same command again")
+    return step.artifact(store, manifest)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class UnitTask:
+    """One unit of work as it travels to a worker: plain data and a picklable function."""
+
+    root: str
+    address: str
+    code: str
+    phase: str
+    index: int
+    work: Callable[[Unit, Any], Mapping[str, Any]]
+    item: Any
+
+    @property
+    def receipt_path(self) -> str:
+        return f"{receipts_folder(self.address, self.code, self.phase)}/{self.index:05d}.json"
+
+    def run(self) -> Receipt:
+        """Do the unit and commit it; where another has committed it meanwhile, that one's receipt counts."""
+        return self.commit(Unit(open_store(self.root), self.address, self.phase, self.index))
+
+    def commit(self, unit: Unit) -> Receipt:
+        facts = self.work(unit, self.item)
+        receipt = Receipt(tuple(unit.files), tuple(unit.scratches), facts)
+        if unit.store.put_new(self.receipt_path, receipt.to_json()):
+            return receipt
+        return Receipt.from_json(unit.store.get(self.receipt_path))
+
+
+def receipts_folder(address: str, code: str, phase: str) -> str:
+    """Receipts of other code do not count, so their folder is named by the code that did the work."""
+    return f"{address}/work/receipts/{code}/{phase}"
