@@ -6,12 +6,13 @@ Models are single-device code; an engine wraps one for a gang of processes. The 
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pipeline.workflow.step import Member
+
+if TYPE_CHECKING:  # a recipe is read without loading torch
+    import torch
+    from torch import Tensor, nn
 
 Precision = Literal["fp32", "bf16"]
 
@@ -25,7 +26,7 @@ class AdamW:
     epsilon: float = 1e-8
     weight_decay: float = 0.1
 
-    def groups(self, model: nn.Module) -> list[dict[str, Any]]:
+    def groups(self, model: "nn.Module") -> list[dict[str, Any]]:
         """The parameter groups: what decays (two dimensions or more), and what does not."""
         decayed = [parameter for parameter in model.parameters() if parameter.dim() >= 2]
         others = [parameter for parameter in model.parameters() if parameter.dim() < 2]
@@ -45,12 +46,12 @@ class Update:
 class Engine(Protocol):
     """A model in training, in one member of a gang."""
 
-    device: torch.device
+    device: "torch.device"
 
-    def loss(self, *inputs: Tensor) -> Tensor:
+    def loss(self, *inputs: "Tensor") -> "Tensor":
         """The model's mean loss over a micro-batch, with its graph."""
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: "Tensor") -> None:
         """Add the gradient of loss / accumulation."""
 
     def step(self, learning_rate: float) -> float:
@@ -65,14 +66,14 @@ class Engine(Protocol):
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote, at the same gang size."""
 
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self) -> "dict[str, Tensor]":
         """The whole model's weights, in fp32 on the CPU. To be called by every member; whole on the first."""
 
 
 class Engines(Protocol):
     """A frozen, picklable dataclass that starts an engine in each member of a gang."""
 
-    def start(self, model: nn.Module, update: Update, accumulation: int, member: Member) -> Engine:
+    def start(self, model: "nn.Module", update: Update, accumulation: int, member: Member) -> Engine:
         """Wrap `model` (built with equal weights in every member; moved to the member's device by the engine).
 
         torch.distributed may or may not be initialised by the executor: where `member.size` is 1 and the
