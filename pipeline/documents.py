@@ -5,6 +5,7 @@ Shards are Arrow IPC files, zstd-compressed, in record batches of bounded size: 
 
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,8 +73,39 @@ def document_id(origin: str, text: str) -> str:
 
 
 def meta_json(fields: Mapping[str, Any]) -> str:
-    """A record's other fields as canonical JSON; what JSON does not know is written as its text."""
-    return json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str)
+    """A record's other fields as canonical JSON in UTF-8.
+
+    What JSON does not know is written as its text (dates, decimals, NaN), bytes as their number, and lone
+    surrogates as escapes. Raises RecursionError for fields that are nested too deeply.
+    """
+    try:
+        form = _META.encode(fields)
+    except ValueError:
+        form = _META.encode(_finite(fields))
+    try:
+        form.isascii() or form.encode()
+    except UnicodeEncodeError:
+        return json.dumps(_finite(fields), sort_keys=True, default=_as_text)
+    return form
+
+
+def _as_text(value: Any) -> str:
+    return f"{len(value)} bytes" if isinstance(value, bytes | bytearray | memoryview) else str(value)
+
+
+def _finite(value: Any) -> Any:
+    """The same value with the numbers that JSON does not know as text."""
+    match value:
+        case float() if not math.isfinite(value):
+            return str(value)
+        case dict():
+            return {key: _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+    return value
+
+
+_META = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, default=_as_text)
 
 
 def write_tables(unit: Unit, kind: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> FileEntry:

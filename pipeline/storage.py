@@ -7,26 +7,33 @@ offer that as a conditional put; a local folder as a hard link to a finished, fl
 import hashlib
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.errors import Damaged, RequestError
+from pipeline.errors import Damaged, RequestError, RunError
 
 OBJECT_SCHEMES = ("s3://", "gs://", "az://", "abfss://", "http://", "https://", "memory://")
 CHUNK_BYTES = 1 << 20
+QUICK, BULK = "10s", "30m"
+"""How long one request to an object store may take: for manifests and receipts, and for files of any size."""
+RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+REMEDY = "delete the manifest of its step and run the same command again to build it anew"
+CLIENT_SETTINGS = ("allow_http", "allow_invalid_certificates", "proxy_url", "proxy_ca_certificate", "proxy_excludes", "root_certificate")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A stored file: its path below the store's root, and its size in bytes."""
+    """A stored file: its path below the store's root, its size in bytes, and an object store's mark of its content."""
 
     path: str
     bytes: int
+    etag: str | None = None
 
 
 class Store(Protocol):
@@ -49,6 +56,9 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """The files below the folder `prefix`, in order of their paths."""
+
+    def checksum(self, path: str) -> str:
+        """The checksum of a stored file, read as a stream; FileNotFoundError where there is none."""
 
     def delete(self, path: str) -> None:
         """Remove a file; none there is no error."""
@@ -90,10 +100,8 @@ class LocalStore:
         return self._place(path).read_bytes()
 
     def size(self, path: str) -> int | None:
-        try:
-            return self._place(path).stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        place = self._place(path)
+        return place.stat().st_size if place.is_file() else None
 
     def put_new(self, path: str, data: bytes | Path) -> bool:
         target = self._place(path)
@@ -111,7 +119,12 @@ class LocalStore:
 
     def put(self, path: str, data: bytes) -> None:
         target = self._place(path)
-        os.replace(self._draft(target, data), target)
+        draft = self._draft(target, data)
+        try:
+            os.replace(draft, target)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
 
     def _draft(self, target: Path, data: bytes | Path) -> Path:
         """A finished, flushed file beside `target` that no listing shows."""
@@ -126,18 +139,22 @@ class LocalStore:
                         shutil.copyfileobj(origin, file, CHUNK_BYTES)
                 file.flush()
                 os.fsync(file.fileno())
-        except BaseException:
+        except BaseException as problem:
             draft.unlink(missing_ok=True)
+            if isinstance(problem, OSError) and problem.filename is None:
+                problem.filename = str(target)
             raise
         return draft
 
     def list(self, prefix: str) -> Iterator[Entry]:
-        for folder, folders, names in os.walk(self._place(prefix)):
-            folders.sort()
-            for name in sorted(names):
-                if not name.startswith(".draft-"):
-                    place = Path(folder, name)
-                    yield Entry(place.relative_to(self.url).as_posix(), place.stat().st_size)
+        places = [Path(folder, name) for folder, _, names in os.walk(self._place(prefix)) for name in names]
+        entries = {place.relative_to(self.url).as_posix(): place for place in places if not place.name.startswith(".draft-")}
+        for path, place in sorted(entries.items()):
+            with suppress(FileNotFoundError):  # another driver has removed it meanwhile
+                yield Entry(path, place.stat().st_size)
+
+    def checksum(self, path: str) -> str:
+        return checksum_of(self._place(path))
 
     def delete(self, path: str) -> None:
         self._place(path).unlink(missing_ok=True)
@@ -148,27 +165,40 @@ class LocalStore:
         return place
 
     def check_writable(self) -> None:
-        folder = Path(self.url)
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            raise RequestError(
-                f"cannot write artifacts below {self.url!r}: {folder} is not a folder that you may write to; choose another --root"
-            )
+        path = f".writable-{uuid.uuid4().hex}"
+        try:
+            self.put_new(path, b"trial")
+            self.delete(path)
+        except OSError as problem:
+            raise RequestError(f"cannot write artifacts below {self.url!r}: {problem.strerror}; choose another --root") from problem
 
 
 @dataclass(frozen=True)
 class ObjectStore:
-    """An object store, by obstore; credentials and endpoints come from its usual environment variables."""
+    """An object store, by obstore; credentials and endpoints come from its usual environment variables.
+
+    Raises RunError where it does not answer, after a few tries and in bounded time.
+    """
 
     url: str
 
     @cached_property
-    def _store(self) -> Any:
+    def _quick(self) -> Any:
+        return self._open(QUICK)
+
+    @cached_property
+    def _bulk(self) -> Any:
+        return self._open(BULK)
+
+    def _open(self, timeout: str) -> Any:
+        """A client whose requests may take `timeout` each; options given here would hide those of the environment."""
         from obstore.store import from_url
 
+        given = {name: value for name in CLIENT_SETTINGS if (value := os.environ.get(f"AWS_{name.upper()}"))}
+        options: Any = {**given, "connect_timeout": "5s", "timeout": timeout}
+        retries: Any = RETRIES
         try:
-            return from_url(self.url)
+            return from_url(self.url, client_options=options, retry_config=retries)
         except Exception as problem:
             raise RequestError(f"cannot open {self.url!r}: {_first_line(problem)}; check the address and the credentials") from problem
 
@@ -178,67 +208,109 @@ class ObjectStore:
     def get(self, path: str) -> bytes:
         import obstore
 
-        return bytes(obstore.get(self._store, path).bytes())
+        with self._answering(path):
+            return bytes(obstore.get(self._quick, path).bytes())
 
     def size(self, path: str) -> int | None:
+        entry = self.entry(path)
+        return entry.bytes if entry else None
+
+    def entry(self, path: str) -> Entry | None:
+        """The file at a path, with its etag; None where there is none."""
         import obstore
 
-        try:
-            return int(obstore.head(self._store, path)["size"])
-        except FileNotFoundError:
-            return None
+        with self._answering(path), suppress(FileNotFoundError):
+            found = obstore.head(self._quick, path)
+            return Entry(path, int(found["size"]), found["e_tag"])
+        return None
 
     def put_new(self, path: str, data: bytes | Path) -> bool:
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        try:
-            obstore.put(self._store, path, data, mode="create")
-        except AlreadyExistsError:
-            return False
-        return True
+        with self._answering(path), suppress(AlreadyExistsError):
+            obstore.put(self._bulk, path, data, mode="create")
+            return True
+        return False
 
     def put(self, path: str, data: bytes) -> None:
         import obstore
 
-        obstore.put(self._store, path, data)
+        with self._answering(path):
+            obstore.put(self._quick, path, data)
 
     def list(self, prefix: str) -> Iterator[Entry]:
         import obstore
 
-        entries = [Entry(item["path"], item["size"]) for batch in obstore.list(self._store, prefix or None) for item in batch]
+        with self._answering(prefix):
+            found = [item for batch in obstore.list(self._quick, prefix or None) for item in batch]
+        entries = [Entry(item["path"], item["size"], item["e_tag"]) for item in found]
         yield from sorted(entries, key=lambda entry: entry.path)
+
+    def checksum(self, path: str) -> str:
+        digest = hashlib.sha256()
+        for chunk in self._chunks(path):
+            digest.update(chunk)
+        return f"sha256:{digest.hexdigest()}"
 
     def delete(self, path: str) -> None:
         import obstore
 
-        try:
-            obstore.delete(self._store, path)
-        except FileNotFoundError:
-            return
+        with self._answering(path), suppress(FileNotFoundError):
+            obstore.delete(self._quick, path)
 
     def local(self, path: str, checksum: str) -> Path:
         """Fetched once into a cache that is addressed by content, so that it can be mapped into memory."""
-        import obstore
-
         place = cache_folder() / checksum.replace(":", "-") / Path(path).name
-        if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".draft-", delete=False) as draft:
-                for chunk in obstore.get(self._store, path).stream(min_chunk_size=CHUNK_BYTES):
-                    draft.write(chunk)
-            _check(Path(draft.name), checksum, path)
-            os.replace(draft.name, place)
+        if place.exists() and checksum_of(place) == checksum:
+            return place
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = place.parent / f".draft-{uuid.uuid4().hex}"
+        try:
+            with open(draft, "wb") as file:
+                file.writelines(self._chunks(path))
+            _check(draft, checksum, path)
+            os.replace(draft, place)
+        except FileNotFoundError as problem:
+            raise Damaged(f"{path} is missing, though a manifest names it; {REMEDY}") from problem
+        finally:
+            draft.unlink(missing_ok=True)
         return place
+
+    def fetch(self, path: str, place: Path) -> None:
+        """Copy a file that no manifest names into a local one; FileNotFoundError where there is none."""
+        with open(place, "wb") as file:
+            file.writelines(self._chunks(path))
 
     def check_writable(self) -> None:
         path = f".writable-{uuid.uuid4().hex}"
         try:
-            self.put(path, b"")
+            self.put(path, b"trial")
             self.delete(path)
-        except Exception as problem:
-            raise RequestError(
-                f"cannot write artifacts below {self.url!r}: {_first_line(problem)}; check the address and the credentials"
+        except (RunError, OSError) as problem:
+            answer = _first_line(problem.__cause__ or problem)
+            raise RequestError(f"cannot write artifacts below {self.url!r}: {answer}; check the address and the credentials") from problem
+
+    def _chunks(self, path: str) -> Iterator[bytes]:
+        """The bytes of a stored file, piece by piece."""
+        import obstore
+
+        with self._answering(path):
+            for chunk in obstore.get(self._bulk, path).stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
+
+    @contextmanager
+    def _answering(self, path: str) -> Iterator[None]:
+        """Say on one line what a store answered that could not do what it was asked."""
+        from obstore.exceptions import AlreadyExistsError, BaseError
+
+        try:
+            yield
+        except (FileNotFoundError, AlreadyExistsError):
+            raise
+        except BaseError as problem:
+            raise RunError(
+                f"{self.url}/{path}: {_first_line(problem)}; see that the store can be reached, then run the same command again"
             ) from problem
 
 
@@ -248,11 +320,12 @@ def cache_folder() -> Path:
 
 
 def _check(place: Path, checksum: str, path: str) -> None:
-    found = checksum_of(place)
+    try:
+        found = checksum_of(place)
+    except FileNotFoundError as problem:
+        raise Damaged(f"{path} is missing, though a manifest names it; {REMEDY}") from problem
     if found != checksum:
-        raise Damaged(
-            f"{path} is damaged: its checksum is {found}, its manifest says {checksum}; delete the manifest beside it to build it again"
-        )
+        raise Damaged(f"{path} is damaged: its checksum is {found}, its manifest says {checksum}; {REMEDY}")
 
 
 def _flush_folder(folder: Path) -> None:
@@ -264,5 +337,5 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _first_line(problem: Exception) -> str:
+def _first_line(problem: BaseException) -> str:
     return str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__

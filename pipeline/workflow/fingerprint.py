@@ -1,8 +1,9 @@
 """The canonical form of a recipe, and its fingerprint; or a refusal that names the field and the remedy.
 
-Two recipes are the same exactly if their canonical forms are. The form is plain JSON: numbers, strings,
-lists, and for a frozen dataclass its class name, its version and its fields. A nested step stands as its
-address. Fields marked with `execution(...)` say how a step runs, not what it computes: they are left out.
+Two recipes are the same exactly if their canonical forms are. The form is plain JSON: numbers (1.0 as 1,
+since they are equal), strings, lists, and for a frozen dataclass its class name, its version and its
+fields. A nested step stands as its address. Fields marked with `execution(...)` say how a step runs, not
+what it computes: they are left out.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from pipeline.errors import NoFingerprint
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 FINGERPRINT_DIGITS = 20
+ABSENT = "(absent)"
 
 
 def execution(default: Any) -> Any:
@@ -34,6 +36,11 @@ def identity_fields(value: Any) -> Iterator[tuple[str, Any]]:
             yield field.name, getattr(value, field.name)
 
 
+def is_step(value: Any) -> bool:
+    """Whether a dataclass stands for what it builds: it computes an address (and does not merely hold one)."""
+    return dataclasses.is_dataclass(value) and hasattr(value, "address") and "address" not in value.__dataclass_fields__
+
+
 def canonical(value: Any, where: str = "recipe") -> Json:
     """The canonical form of `value`; raises NoFingerprint naming `where` for what has none."""
     match value:
@@ -46,7 +53,7 @@ def canonical(value: Any, where: str = "recipe") -> Json:
         case float():
             if not math.isfinite(value):
                 raise NoFingerprint(f"{where} is {value}, which has no canonical form: use a finite number or None")
-            return value
+            return int(value) if value.is_integer() else value
         case tuple() | list():
             return [canonical(item, f"{where}[{place}]") for place, item in enumerate(value)]
         case dict():
@@ -55,9 +62,9 @@ def canonical(value: Any, where: str = "recipe") -> Json:
             }
         case PurePath():
             raise NoFingerprint(f"{where} is a path ({value}), which means something on one machine only: pass a string location")
+    if is_step(value):
+        return {"step": value.address}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        if hasattr(value, "address"):
-            return {"step": value.address}
         return _canonical_dataclass(value, where)
     raise NoFingerprint(
         f"{where} is a {type(value).__name__}, which has no canonical form: use numbers, strings, tuples or a frozen dataclass of them"
@@ -96,7 +103,11 @@ def differences(old: Json, new: Json, where: str = "") -> Iterator[tuple[str, Js
     """The places in which two canonical forms differ, as (path, old value, new value)."""
     if isinstance(old, dict) and isinstance(new, dict) and "step" not in old and old.get("class") == new.get("class"):
         for key in sorted(old.keys() | new.keys()):
-            yield from differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+            path = f"{where}.{key}" if where else key
+            if key in old and key in new:
+                yield from differences(old[key], new[key], path)
+            else:
+                yield path, old.get(key, ABSENT), new.get(key, ABSENT)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for place, (before, after) in enumerate(zip(old, new, strict=True)):
             yield from differences(before, after, f"{where}[{place}]")

@@ -9,7 +9,7 @@ from pipeline.storage import Store
 from pipeline.workflow.artifact import Manifest, manifests, read_manifest
 from pipeline.workflow.fingerprint import Json, differences
 from pipeline.workflow.reach import code_of
-from pipeline.workflow.step import Step, topological
+from pipeline.workflow.step import Reference, Step, topological
 
 SHOWN_DIFFERENCES = 3
 
@@ -42,6 +42,8 @@ def plan(targets: Sequence[Step[Any]], store: Store, rebuild: Rebuild = Rebuild.
 def decide(step: Step[Any], store: Store, rebuild: Rebuild, decided: Mapping[str, Decision]) -> Decision:
     """The decision on one step, given those on its inputs."""
     manifest = read_manifest(store, step.address)
+    if manifest is not None and isinstance(step, Reference):
+        return Decision(step, False, "built", manifest)
     if manifest is None:
         return Decision(step, True, _why_missing(step, store), None)
     changed_inputs = [path for path, needed in step.inputs.items() if _input_changed(manifest, path, decided[needed.address])]
@@ -86,5 +88,7 @@ def _is_step(form: Json) -> bool:
 def _short(form: Json) -> str:
     if isinstance(form, dict):
         return str(form.get("class", "…"))
+    if isinstance(form, list):
+        form = f"[{', '.join(_short(item) for item in form)}]"
     text = str(form)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.workflow.fingerprint import identity_fields
+from pipeline.workflow.fingerprint import identity_fields, is_step
 
 if TYPE_CHECKING:
     from pipeline.workflow.step import Step
@@ -46,9 +46,15 @@ def _classes(value: Any) -> Iterator[type]:
     """The classes of a step and of what its recipe holds, short of its inputs."""
     yield type(value)
     for _, item in identity_fields(value):
-        for member in item if isinstance(item, tuple | list) else (item,):
-            if dataclasses.is_dataclass(member) and not isinstance(member, type) and not hasattr(member, "address"):
-                yield from _classes(member)
+        yield from _classes_in(item)
+
+
+def _classes_in(value: Any) -> Iterator[type]:
+    if isinstance(value, tuple | list | dict):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from _classes_in(member)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type) and not is_step(value):
+        yield from _classes(value)
 
 
 def _place(module: str) -> Path | None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, TypeVar
 
-from pipeline.errors import RequestError, Unbalanced
+from pipeline.errors import RequestError, RunError, Unbalanced
 from pipeline.storage import Store, open_store
 from pipeline.workflow.artifact import Manifest, manifest_path, read_manifest
 from pipeline.workflow.events import Advanced, Built, Failed, Listener, Planned, Reported, Skipped, Started, tell
@@ -66,8 +66,7 @@ def run_member(task: UnitTask, member: Member) -> None:
     unit = Unit(open_store(task.root), task.address, task.phase, task.index)
     facts = task.work(unit, member)
     if member.rank == 0:
-        receipt = Receipt(tuple(unit.files), tuple(unit.scratches), facts)
-        unit.store.put_new(task.receipt_path, receipt.to_json())
+        task.commit(unit, facts)
 
 
 @dataclass
@@ -78,14 +77,15 @@ class Building:
     store: Store
     executor: Executor
     listeners: Sequence[Listener]
-    code: str
+    basis: str
     receipts: list[Receipt] = field(default_factory=list)
+    phases: set[str] = field(default_factory=set)
 
     def open(self, step: Step[A]) -> A:
         return open_artifact(self.store, step)
 
     def map(self, work: Callable[[Unit, T], Facts], items: Sequence[T]) -> Iterator[Receipt]:
-        phase = getattr(work, "__name__", type(work).__name__)
+        phase = self._phase(work)
         tasks = [self._task(phase, index, work, item) for index, item in enumerate(items)]
         done = self._committed(phase)
         tell(self.listeners, Advanced(self.step, phase, len(done), len(tasks)))
@@ -97,19 +97,27 @@ class Building:
         return iter(ordered)
 
     def gang(self, work: Callable[[Unit, Member], Facts], size: int) -> Receipt:
-        task = self._task(getattr(work, "__name__", type(work).__name__), 0, work, None)
+        task = self._task(self._phase(work), 0, work, None)
         if task.index not in self._committed(task.phase):
             self.executor.gang(task, size, lambda metrics: tell(self.listeners, Reported(self.step, metrics)))
         receipt = self._committed(task.phase)[task.index]
         self.receipts.append(receipt)
         return receipt
 
+    def _phase(self, work: Callable[..., Facts]) -> str:
+        """The name of a phase; each has its own, or the receipts of one would pass for another's."""
+        phase = getattr(work, "__name__", type(work).__name__)
+        if phase in self.phases:
+            raise RunError(f"{self.step.address} maps {phase} twice: give the second phase's function a name of its own")
+        self.phases.add(phase)
+        return phase
+
     def _task(self, phase: str, index: int, work: Callable[[Unit, Any], Facts], item: Any) -> UnitTask:
-        return UnitTask(self.store.url, self.step.address, self.code, phase, index, work, item)
+        return UnitTask(self.store.url, self.step.address, self.basis, phase, index, work, item)
 
     def _committed(self, phase: str) -> dict[int, Receipt]:
-        """The receipts that are there already, of the same code."""
-        entries = self.store.list(receipts_folder(self.step.address, self.code, phase))
+        """The receipts that are there already, of the same code and the same input bytes."""
+        entries = self.store.list(receipts_folder(self.step.address, self.basis, phase))
         paths = [entry.path for entry in entries if entry.path.endswith(".json")]
         return {int(path.rsplit("/", 1)[1].removesuffix(".json")): Receipt.from_json(self.store.get(path)) for path in paths}
 
@@ -160,36 +168,58 @@ def _build(step: Step[Any], decision: Decision, store: Store, executor: Executor
     tell(listeners, Started(step))
     started = time.time()
     code = code_of(step)
-    context = Building(step, store, executor, listeners, code_digest(code))
     try:
+        inputs = _inputs(step, store)
+        basis = code_digest(code | {path: found["content"] for path, found in inputs.items()})
+        context = Building(step, store, executor, listeners, basis)
         facts = step.run(context)
         check_balance(step.address, facts)
+        manifest = _commit(context, inputs, facts, _provenance(code, started))
     except BaseException as problem:
-        manifest = read_manifest(store, step.address) if isinstance(problem, Exception) else None
-        if manifest is None:  # else another driver finished the step, and removed its scratch files under us
+        finished = _finished(store, step.address) if isinstance(problem, Exception) else None
+        if finished is None:
             tell(listeners, Failed(step, problem))
             raise
-    else:
-        manifest = _commit(step, context, facts, _provenance(code, started))
+        manifest = finished
+    _sweep(store, step.address)
     tell(listeners, Built(step, manifest, time.time() - started))
     return manifest
 
 
-def _commit(step: Step[Any], context: Building, facts: Facts, provenance: Mapping[str, Any]) -> Manifest:
-    """Write the manifest, once; the one that is there counts, if another driver came first."""
-    store, address = context.store, step.address
-    inputs = {
+def _inputs(step: Step[Any], store: Store) -> dict[str, dict[str, str]]:
+    """What a step reads, by field path: the address, and the digest of the bytes that are there now."""
+    return {
         path: {"address": needed.address, "content": open_artifact(store, needed).manifest.content} for path, needed in step.inputs.items()
     }
+
+
+def _commit(context: Building, inputs: dict[str, dict[str, str]], facts: Facts, provenance: Mapping[str, Any]) -> Manifest:
+    """Write the manifest, once; the one that is there counts, if another driver came first."""
+    store, step = context.store, context.step
     files = tuple(entry for receipt in context.receipts for entry in receipt.files)
-    manifest = Manifest(step.name(), address.split("/")[1], step.recipe, inputs, files, facts, provenance)
-    if not store.put_new(manifest_path(address), manifest.to_json()):
-        there = read_manifest(store, address)
-        assert there is not None
-        manifest = there
-    for entry in list(store.list(f"{address}/work")):
-        store.delete(entry.path)
-    return manifest
+    manifest = Manifest(step.name(), step.address.split("/")[1], step.recipe, inputs, files, facts, provenance)
+    if store.put_new(manifest_path(step.address), manifest.to_json()):
+        return manifest
+    there = read_manifest(store, step.address)
+    assert there is not None
+    return there
+
+
+def _finished(store: Store, address: str) -> Manifest | None:
+    """The manifest, where another driver finished the step and removed its scratch files under us."""
+    try:
+        return read_manifest(store, address)
+    except Exception:
+        return None
+
+
+def _sweep(store: Store, address: str) -> None:
+    """Remove scratch files and receipts of a finished step; what cannot be removed does no harm."""
+    try:
+        for entry in list(store.list(f"{address}/work")):
+            store.delete(entry.path)
+    except Exception as problem:
+        log.warning("scratch files of %s stay behind: %s", address, problem)
 
 
 def _retire(store: Store, manifest: Manifest) -> None:

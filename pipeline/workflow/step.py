@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from pipeline.errors import RequestError
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.fingerprint import Json, canonical, fingerprint, identity_fields
 from pipeline.workflow.unit import Receipt, Unit
@@ -90,6 +91,31 @@ class Step(ABC, Generic[A]):
         return {path: step for field, value in identity_fields(self) for path, step in steps_in(value, field)}
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reference(Step[A]):
+    """A step that is named by its address alone: it stands for what was built, and cannot be built from here."""
+
+    of: str
+    """`name/fingerprint`."""
+    opens: type[A]
+    """How its artifact is opened."""
+
+    @property
+    def address(self) -> str:  # type: ignore[override]
+        return self.of
+
+    @property
+    def artifact(self) -> type[A]:  # type: ignore[override]
+        return self.opens
+
+    @property
+    def inputs(self) -> dict[str, Step[Any]]:  # type: ignore[override]
+        return {}
+
+    def run(self, context: Context) -> Facts:
+        raise RequestError(f"{self.of} is not built in this root: name one that is (python jobs/status.py lists them)")
+
+
 def steps_in(value: Any, where: str) -> Iterator[tuple[str, Step[Any]]]:
     """The steps inside a field's value, with their paths."""
     if isinstance(value, Step):
@@ -97,6 +123,9 @@ def steps_in(value: Any, where: str) -> Iterator[tuple[str, Step[Any]]]:
     elif isinstance(value, tuple | list):
         for place, item in enumerate(value):
             yield from steps_in(item, f"{where}[{place}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from steps_in(item, f"{where}[{key!r}]")
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for name, item in identity_fields(value):
             yield from steps_in(item, f"{where}.{name}")

@@ -67,7 +67,7 @@ class Unit:
         whole = checksum_of(json.dumps([names, checksums]).encode()).removeprefix("sha256:")[:12]
         for place, name, checksum in zip(places, names, checksums, strict=True):
             entry = FileEntry(f"{kind}/{whole}/{name}", place.stat().st_size, checksum)
-            self.store.put_new(f"{self.address}/{entry.path}", place)
+            self._put(entry, place)
             self.files.append(entry)
 
     def scratch(self, kind: str, data: bytes | Path, suffix: str, rows: int | None = None) -> FileEntry:
@@ -84,8 +84,16 @@ class Unit:
         checksum = checksum_of(data)
         name = f"{kind}/{self.index:05d}-{checksum.removeprefix('sha256:')[:12]}{suffix}"
         size = len(data) if isinstance(data, bytes) else data.stat().st_size
-        self.store.put_new(f"{self.address}/{name}", data)
-        return FileEntry(name, size, checksum, rows)
+        entry = FileEntry(name, size, checksum, rows)
+        self._put(entry, data)
+        return entry
+
+    def _put(self, entry: FileEntry, data: bytes | Path) -> None:
+        """A file of that name that is there already has the same bytes; where it was damaged since, it is replaced."""
+        path = f"{self.address}/{entry.path}"
+        if not self.store.put_new(path, data) and self.store.checksum(path) != entry.checksum:
+            self.store.delete(path)
+            self.store.put_new(path, data)
 
 
 def open_artifact(store: Store, step: "Step[A]") -> A:
@@ -102,7 +110,7 @@ class UnitTask:
 
     root: str
     address: str
-    code: str
+    basis: str
     phase: str
     index: int
     work: Callable[[Unit, Any], Mapping[str, Any]]
@@ -110,20 +118,19 @@ class UnitTask:
 
     @property
     def receipt_path(self) -> str:
-        return f"{receipts_folder(self.address, self.code, self.phase)}/{self.index:05d}.json"
+        return f"{receipts_folder(self.address, self.basis, self.phase)}/{self.index:05d}.json"
 
     def run(self) -> Receipt:
-        """Do the unit and commit it; where another has committed it meanwhile, that one's receipt counts."""
-        return self.commit(Unit(open_store(self.root), self.address, self.phase, self.index))
+        """Do the unit and commit it."""
+        unit = Unit(open_store(self.root), self.address, self.phase, self.index)
+        return self.commit(unit, self.work(unit, self.item))
 
-    def commit(self, unit: Unit) -> Receipt:
-        facts = self.work(unit, self.item)
-        receipt = Receipt(tuple(unit.files), tuple(unit.scratches), facts)
-        if unit.store.put_new(self.receipt_path, receipt.to_json()):
-            return receipt
-        return Receipt.from_json(unit.store.get(self.receipt_path))
+    def commit(self, unit: Unit, facts: Mapping[str, Any]) -> Receipt:
+        """Write the receipt, and return it as written; the one that is there counts, if another came first."""
+        data = Receipt(tuple(unit.files), tuple(unit.scratches), facts).to_json()
+        return Receipt.from_json(data if unit.store.put_new(self.receipt_path, data) else unit.store.get(self.receipt_path))
 
 
-def receipts_folder(address: str, code: str, phase: str) -> str:
-    """Receipts of other code do not count, so their folder is named by the code that did the work."""
-    return f"{address}/work/receipts/{code}/{phase}"
+def receipts_folder(address: str, basis: str, phase: str) -> str:
+    """Receipts of other code or of other input bytes do not count, so a digest of both names their folder."""
+    return f"{address}/work/receipts/{basis}/{phase}"

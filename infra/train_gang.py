@@ -1,0 +1,300 @@
+"""A gang on Ray Train (V2): processes that start and fail together, on gloo or NCCL.
+
+Ray Train places the processes, watches them and takes all down where one fails. What they say to the driver goes
+through a mailbox, at the time they say it, since `ray.train.report` is a barrier for the whole gang.
+A gang that lost a process is started again, and its work goes on from its own checkpoints in the root;
+an error that the work raised itself is raised here, and not tried again.
+
+On CUDA, Ray's own TorchConfig makes the process group. On CPU the gang makes it itself: the rendezvous then
+listens on the node's address instead of everywhere, and neither driver nor controller has to load torch.
+"""
+
+import logging
+import os
+import pickle
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.worker import Answer, Ear, Word, arrival, packed, portable, surroundings
+from pipeline.errors import MillraceError, RequestError, RunError
+from pipeline.storage import open_store
+from pipeline.workflow.run import Report, run_member
+from pipeline.workflow.unit import UnitTask
+
+log = logging.getLogger(__name__)
+PATIENCE_SECONDS = 60.0
+POLL_SECONDS = 0.2
+WATCH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Came:
+    """A member has started."""
+
+    rank: int
+
+
+@dataclass(frozen=True)
+class Said:
+    """The first member's report."""
+
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fell:
+    """A member's own error, as an answer."""
+
+    rank: int
+    answer: Answer
+
+
+@dataclass
+class Gang:
+    """One gang's life, seen from the driver."""
+
+    task: UnitTask
+    size: int
+    report: Report
+    restarts: int
+    fixed: bool
+    fallen: list[Fell] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Run the gang to its end. Raises what a member raised, or RunError where processes were lost too often."""
+        for attempt in range(self.restarts + 1):
+            problem = self._attempt()
+            if problem is None or open_store(self.task.root).size(self.task.receipt_path) is not None:
+                return
+            error = self._error(problem)
+            if attempt == self.restarts or not _may_be_collateral(error):
+                raise error
+            log.warning("%s; starting the gang again from its last checkpoint (%d of %d)", error, attempt + 1, self.restarts)
+
+    def _attempt(self) -> Exception | None:
+        """Start the gang once and relay what it says until it ends; returns how it failed, if it did."""
+        import ray
+
+        self.fallen.clear()
+        mailbox = _mailbox()
+        outcome: list[Exception | None] = []
+        thread = threading.Thread(target=lambda: outcome.append(self._fit(mailbox)), name="millrace-gang", daemon=True)
+        thread.start()
+        try:
+            self._relay(mailbox, thread)
+        finally:
+            ray.kill(mailbox)
+        return outcome[0]
+
+    def _relay(self, mailbox: Any, thread: threading.Thread) -> None:
+        """In the driver's main thread: listeners are called here, and an interruption arrives here."""
+        import ray
+
+        came, mention, ended = set[int](), time.monotonic() + PATIENCE_SECONDS, False
+        while not ended:
+            thread.join(POLL_SECONDS)
+            ended = not thread.is_alive()  # what is in the mailbox then is all that there will be
+            for word in map(pickle.loads, ray.get(mailbox.take.remote())):
+                match word:
+                    case Came(rank):
+                        came.add(rank)
+                    case Said(metrics):
+                        self.report(metrics)
+                    case Word():
+                        Answer(words=(word,)).open()
+                    case Fell():
+                        self.fallen.append(word)
+            if len(came) < self.size and time.monotonic() > mention:
+                log.warning("%d of %d processes of %s have started: the others wait for cores", len(came), self.size, self.task.address)
+                mention += PATIENCE_SECONDS
+
+    def _fit(self, mailbox: Any) -> Exception | None:
+        """Ray Train from start to end, in a thread of its own so that it leaves the driver's signals alone."""
+        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(WATCH_SECONDS))
+        if self.fixed:  # one machine is not pre-empted in part, and the watchers cost two processes
+            os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
+        os.environ |= {"RAY_TRAIN_V2_ENABLED": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
+        from ray.train import FailureConfig, LoggingConfig, RunConfig
+        from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+        arrive, around, payload = arrival(), surroundings({}), packed(_member, self.task, mailbox)
+        with tempfile.TemporaryDirectory(prefix="millrace-gang-", ignore_cleanup_errors=True) as folder:
+            try:
+                scaling, backend = _placement(self.size, self.fixed)
+                DataParallelTrainer(
+                    lambda: arrive(around, payload),
+                    backend_config=backend,
+                    scaling_config=scaling,
+                    run_config=RunConfig(
+                        name="gang",
+                        storage_path=folder,
+                        failure_config=FailureConfig(max_failures=0),
+                        logging_config=LoggingConfig("ERROR"),
+                    ),
+                ).fit()
+            except Exception as problem:
+                return problem
+        return None
+
+    def _error(self, problem: Exception) -> Exception:
+        """The error to tell of: a member's own one if there is one, ours before others', the first before the later."""
+        errors = [fell.answer.error for fell in self.fallen if fell.answer.error is not None]
+        lost = [rank for rank, failure in getattr(problem, "worker_failures", {}).items() if _is_loss(failure)]
+        ours = [error for error in errors if isinstance(error, MillraceError)]
+        if ours:
+            return ours[0]
+        if errors and not lost:
+            return errors[0]
+        if isinstance(problem, MillraceError):
+            return problem
+        return Lost(
+            f"{self.task.address} lost {'member ' + ', '.join(map(str, lost)) if lost else 'its gang'} of {self.size} "
+            f"({_last_line(problem)}); if memory ran out, use a smaller micro-batch; the same command goes on from here"
+        )
+
+
+class Lost(RunError):
+    """A gang's process ended without an error of its own."""
+
+
+def _may_be_collateral(error: Exception) -> bool:
+    """Whether an error may only tell of another process's end: the collectives' errors are bare RuntimeErrors, or of torch.distributed."""
+    return isinstance(error, Lost) or type(error) is RuntimeError or type(error).__name__.startswith("Dist")
+
+
+def _is_loss(failure: Exception) -> bool:
+    from ray.exceptions import RayError
+    from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+
+    return isinstance(failure, RayError | WorkerHealthCheckFailedError)
+
+
+def _last_line(problem: Exception) -> str:
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return lines[-1] if lines else type(problem).__name__
+
+
+def _mailbox() -> Any:
+    """An actor that keeps words in the order in which a member sends them. Its class is made here so that it travels by value."""
+    import ray
+
+    class Mailbox:
+        def __init__(self) -> None:
+            self.words: list[bytes] = []
+
+        def put(self, word: bytes) -> None:
+            self.words.append(word)
+
+        def take(self) -> list[bytes]:
+            words, self.words = self.words, []
+            return words
+
+    return ray.remote(num_cpus=0)(Mailbox).remote()
+
+
+def _placement(size: int, fixed: bool) -> tuple[Any, Any]:
+    """Ray Train's scaling and backend: a GPU a process where the cluster has GPUs, else a core, or a share of the cores."""
+    import ray
+    from ray.train import BackendConfig, ScalingConfig
+
+    has = ray.cluster_resources()
+    if gpus := int(has.get("GPU", 0)):
+        if gpus < size:
+            raise RequestError(f"{size} training workers need {size} GPUs, and the cluster has {gpus}: use {gpus} workers")
+        from ray.train.torch import TorchConfig
+
+        return ScalingConfig(num_workers=size, use_gpu=True), TorchConfig(backend="cpu:gloo,cuda:nccl")
+    share = min(1.0, int(10_000 * has.get("CPU", 1) / size) / 10_000) if fixed else 1.0  # Ray counts in ten-thousandths
+    return ScalingConfig(num_workers=size, resources_per_worker={"CPU": share}), BackendConfig()
+
+
+@dataclass
+class RayMember:
+    """A member of a gang on Ray Train."""
+
+    rank: int
+    size: int
+    mailbox: Any
+    last: Any = None
+
+    def report(self, metrics: Mapping[str, Any]) -> None:
+        if self.rank == 0:
+            self.say(Said(dict(metrics)))
+
+    def say(self, word: Any) -> None:
+        """Send a word to the driver without waiting for it."""
+        self.last = self.mailbox.put.remote(pickle.dumps(word))
+
+    def flush(self) -> None:
+        """Wait until the mailbox has every word."""
+        import ray
+
+        ray.get(self.last)
+
+
+def _member(task: UnitTask, mailbox: Any) -> None:
+    """A member's whole life, in its worker process."""
+    import ray.train
+
+    context = ray.train.get_context()
+    member = RayMember(context.get_world_rank(), context.get_world_size(), mailbox)
+    member.say(Came(member.rank))
+    with Ear(member.say):
+        try:
+            _prepare(context)
+            run_member(task, member)
+        except Exception as problem:
+            member.say(Fell(member.rank, Answer(None, portable(problem))))
+            member.flush()
+            raise RuntimeError(f"member {member.rank}: {type(problem).__name__}: {problem}") from None  # a type that Ray's controller knows
+        member.flush()
+
+
+def _prepare(context: Any) -> None:
+    """The environment, threads and process group of a member."""
+    import ray
+
+    ranks = {"RANK": context.get_world_rank(), "WORLD_SIZE": context.get_world_size()}
+    local = {"LOCAL_RANK": context.get_local_rank(), "LOCAL_WORLD_SIZE": context.get_local_world_size()}
+    os.environ.update({name: str(value) for name, value in (ranks | local).items()})
+    cores = next((int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["NodeID"] == context_node()), 1)
+    threads = max(1, cores // context.get_local_world_size())
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if not ray.get_runtime_context().get_accelerator_ids().get("GPU"):
+        os.environ["DS_ACCELERATOR"] = "cpu"
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    if context.get_world_size() > 1:
+        _join_group(context)
+
+
+def context_node() -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def _join_group(context: Any) -> None:
+    """A gloo process group whose rendezvous listens on the first member's node address alone."""
+    import ray.util
+    from ray.train.collective import broadcast_from_rank_zero
+    from torch import distributed
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public, but not in its module's list
+
+    if distributed.is_initialized():  # by Ray's TorchConfig
+        return
+    rank, size = context.get_world_rank(), context.get_world_size()
+    here = ray.util.get_node_ip_address()
+    if here == "127.0.0.1":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    listener = socket.create_server((here, 0)) if rank == 0 else None
+    host, port = broadcast_from_rank_zero(listener.getsockname()[:2] if listener else None)
+    handle = listener.detach() if listener else None
+    store = TCPStore(host, port, is_master=rank == 0, master_listen_fd=handle, wait_for_workers=False)
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=size)

@@ -1,0 +1,106 @@
+"""Carry out a graph: print its plan, or run it with everyone listening, and gather what the contract reports."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from infra.ray_cluster import check_cluster, cluster
+from jobs.command import Options
+from pipeline.storage import Store, open_store
+from pipeline.workflow.artifact import Manifest
+from pipeline.workflow.events import Listener
+from pipeline.workflow.journal import Journal
+from pipeline.workflow.plan import plan
+from pipeline.workflow.run import InlineExecutor, Outcome, run
+from pipeline.workflow.step import Step, topological
+
+DOCUMENT_STAGES = ("ingest", "clean", "deduplicate")
+
+
+def carry_out(job: str, targets: Sequence[Step[Any]], options: Options) -> Outcome | None:
+    """Run the graph, starting a cluster only where something is to be built; None where only the plan was asked for."""
+    if options.plan:
+        return None
+    check_cluster(options.cluster)
+    store = open_store(options.root)
+    decisions = plan(targets, store, options.rebuild)
+    if not any(decision.build for decision in decisions):
+        return run(targets, store, InlineExecutor(), [_progress()], options.rebuild)
+    for decision in decisions:
+        if decision.build:
+            decision.step.check()
+    store.check_writable()
+
+    with cluster(options.cluster, options.workers) as executor:
+        return run(targets, store, executor, _listeners(job, store), options.rebuild)
+
+
+def _progress() -> Listener:
+    from infra.progress import Progress
+
+    return Progress(sys.stderr)
+
+
+def _listeners(job: str, store: Store) -> list[Listener]:
+    from infra.lineage import WandbLineage
+
+    return [_progress(), Journal(store, job), WandbLineage()]
+
+
+def planned(targets: Sequence[Step[Any]], options: Options) -> Mapping[str, Any]:
+    """The plan as `--json` gives it."""
+    decisions = plan(targets, open_store(options.root), options.rebuild)
+    return {
+        "built": [],
+        "skipped": [],
+        "plan": [{"step": decision.step.address, "build": decision.build, "reason": decision.reason} for decision in decisions],
+    }
+
+
+def show_plan(result: Mapping[str, Any]) -> str:
+    """The plan as a person reads it."""
+    rows = result["plan"]
+    width = max(len(row["step"]) for row in rows)
+    lines = [f"{'build' if row['build'] else 'keep '}  {row['step']:<{width}}  {row['reason']}" for row in rows]
+    return "\n".join([*lines, f"{sum(row['build'] for row in rows)} of {len(rows)} steps would be built"])
+
+
+def named(targets: Sequence[Step[Any]]) -> dict[str, str]:
+    """Step name → address; a name that stands for several steps is numbered."""
+    addresses: dict[str, str] = {}
+    for step in topological(targets):
+        name, number = step.name(), 2
+        while name in addresses:
+            name, number = f"{step.name()}-{number}", number + 1
+        addresses[name] = step.address
+    return addresses
+
+
+def corpus_result(targets: Sequence[Step[Any]], manifests: Mapping[str, Manifest]) -> dict[str, Any]:
+    """`documents`, `tokens` and `artifacts` of the contract; read = kept + Σ dropped over all stages."""
+    read = kept = 0
+    dropped: dict[str, int] = {}
+    for step in topological(targets):
+        facts = manifests[step.address].facts
+        if step.name() in DOCUMENT_STAGES:
+            for reason, count in facts["dropped"].items():
+                dropped[f"{step.name()}/{reason}"] = dropped.get(f"{step.name()}/{reason}", 0) + count
+        read += facts["read"] if step.name() == "ingest" else 0
+        kept = facts["kept"] if step.name() == "deduplicate" else kept
+    tokens = next((manifests[step.address].facts["tokens"] for step in topological(targets) if step.name() == "tokenize"), {})
+    return {"documents": {"read": read, "kept": kept, "dropped": dropped}, "tokens": tokens, "artifacts": named(targets)}
+
+
+def outcome_result(outcome: Outcome) -> dict[str, Any]:
+    """What every job reports."""
+    return {"built": list(outcome.built), "skipped": list(outcome.skipped)}
+
+
+def show_corpus(result: Mapping[str, Any]) -> str:
+    """The corpus in a few lines: what was read, dropped and why, and kept."""
+    documents = result["documents"]
+    lines = [f"read {documents['read']:,} documents"]
+    lines += [f"  − {count:>9,}  {reason}" for reason, count in sorted(documents["dropped"].items(), key=lambda item: -item[1])]
+    lines += [f"kept {documents['kept']:,} documents"]
+    lines += [f"tokens: {result['tokens']['train']:,} to train on, {result['tokens']['validation']:,} held out"]
+    return "\n".join(lines)

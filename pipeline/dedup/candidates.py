@@ -1,0 +1,52 @@
+"""Candidates: documents that share an exact key or a band, each named with the earliest that it shares it with.
+
+Naming only the earliest keeps this linear however many documents share a band; it is enough to say which
+documents must be looked at together (`clusters`), and who is compared with whom is decided there (`survivors`).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.dedup.scratch import column, number_rows, read_scratch
+from pipeline.dedup.verdicts import VERDICTS
+from pipeline.workflow.artifact import FileEntry
+from pipeline.workflow.unit import Unit
+
+EDGES = pa.schema([("later", pa.int64()), ("earliest", pa.int64())])
+
+
+def copies(unit: Unit, sketches: Sequence[FileEntry]) -> pa.RecordBatch:
+    """Every document whose exact key an earlier one has, as a verdict that names the earliest; in order."""
+    later, earliest = _equal(column(unit, sketches, "exact_high"), column(unit, sketches, "exact_low"))
+    order = np.argsort(later)
+    later, earliest = later[order], earliest[order]
+    names = pa.chunked_array([chunk for entry in sketches for chunk in read_scratch(unit, entry)["id"].chunks], pa.string())
+    matches = names.take(pa.array(earliest)).combine_chunks()
+    return pa.record_batch([pa.array(later), pa.array(earliest), matches, pa.array(np.ones(later.size))], schema=VERDICTS)
+
+
+def band_edges(unit: Unit, sketches: Sequence[FileEntry], band: int) -> pa.RecordBatch:
+    """Every document that has this band in common with an earlier one, and the earliest such."""
+    hashes, documents, first = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], 0
+    for entry in sketches:
+        sketch = read_scratch(unit, entry)
+        rows = np.flatnonzero(sketch["shingles"].to_numpy())  # where nothing is to be seen, only exact keys count
+        hashes.append(number_rows(sketch["bands"])[rows, band])
+        documents.append(first + rows)
+        first += sketch.num_rows
+    later, earliest = _equal(np.concatenate(hashes))
+    places = np.concatenate(documents)
+    return pa.record_batch([pa.array(places[later]), pa.array(places[earliest])], schema=EDGES)
+
+
+def _equal(*keys: NDArray[np.generic]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The places whose keys are equal to those of an earlier place, and the earliest such place of each."""
+    order = np.lexsort(keys)
+    again = np.ones(max(order.size - 1, 0), bool)
+    for key in keys:
+        again &= key[order[1:]] == key[order[:-1]]
+    leader = np.maximum.accumulate(np.where(again, 0, np.arange(1, order.size)), dtype=np.int64) if again.size else np.empty(0, np.int64)
+    return order[1:][again], order[leader[again]]

@@ -1,0 +1,232 @@
+"""Deduplicate: every document that an earlier kept one repeats, exactly or nearly, is dropped and says which.
+
+The order is (place in `documents`, shard, row). A document is dropped if and only if an earlier kept document
+is a verified match: an equal text once white space is folded, or a true Jaccard similarity of the sets of
+shingles at or above the threshold. There is no transitive closure, and since a decision looks only at what came
+before, appending documents never changes an earlier one.
+
+sketch (a shard) → copies, edges (some bands) → cluster → gather (a shard) → decide (a bin of clusters) → part (a shard)
+
+What is guaranteed: every drop is right, whatever the hashes do. What is likely: a pair at the threshold is
+found with a probability of at least `banding.RECALL`, a more similar one with more (see `survivors` for the
+one case where less is compared). Memory is bounded by a batch, a shard's sketches, one band of all, or a bin.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import ClassVar, Literal
+
+import pyarrow as pa
+
+from pipeline.dedup.banding import Banding, banding
+from pipeline.documents import KEPT, SCHEMA, Documents, total, write_dropped, write_tables
+from pipeline.errors import RequestError
+from pipeline.workflow.artifact import FileEntry
+from pipeline.workflow.step import Context, Facts, Step
+from pipeline.workflow.unit import Receipt, Unit
+
+BANDS_A_UNIT = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A shard of an input, and the number of documents before it in all inputs."""
+
+    source: int
+    entry: FileEntry
+    first: int
+
+    @property
+    def count(self) -> int:
+        assert self.entry.rows is not None, "write_tables counts rows"
+        return self.entry.rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bands:
+    """Some of the bands of all sketches."""
+
+    numbers: tuple[int, ...]
+    sketches: tuple[FileEntry, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """What the clusters are made from."""
+
+    sketches: tuple[FileEntry, ...]
+    copies: FileEntry
+    edges: tuple[FileEntry, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathering:
+    """A shard whose documents with candidates are to be brought to their bins."""
+
+    shard: Shard
+    sketch: FileEntry
+    members: FileEntry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parted:
+    """A shard, and all verdicts."""
+
+    shard: Shard
+    copies: FileEntry
+    near: tuple[FileEntry, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deduplicate(Step[Documents]):
+    """The documents of all inputs without those that repeat an earlier one.
+
+    `similarity` is the least Jaccard similarity of a near-duplicate, over 0 and up to 1; None leaves only exact
+    duplicates out. A shingle is `shingle` neighbouring words (`unit="word"`; a Han character is one) or
+    letters and digits (`unit="character"`). More `permutations` find more of the pairs near the threshold with fewer
+    needless comparisons, and take longer.
+    """
+
+    artifact: ClassVar[type[Documents]] = Documents
+
+    documents: tuple[Step[Documents], ...]
+    similarity: float | None = 0.8
+    unit: Literal["word", "character"] = "word"
+    shingle: int = 5
+    permutations: int = 128
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.documents, tuple) or not self.documents:
+            raise RequestError(f"documents is {self.documents!r}, not a tuple of steps: write (step,) for one")
+        if self.similarity is not None and not 0 < self.similarity <= 1:
+            raise RequestError(f"similarity is {self.similarity}: use more than 0 and up to 1, or None for exact duplicates only")
+        if self.unit not in ("word", "character"):
+            raise RequestError(f"unit is {self.unit!r}: use 'word' or 'character'")
+        if self.shingle < 1:
+            raise RequestError(f"shingle is {self.shingle}: use 1 or more")
+        if self.permutations < 1:
+            raise RequestError(f"permutations is {self.permutations}: use 1 or more")
+        _ = self.banding
+
+    @property
+    def banding(self) -> Banding | None:
+        """How signatures are cut into bands; None where only exact duplicates are looked for."""
+        return None if self.similarity is None else banding(self.similarity, self.permutations)
+
+    def run(self, context: Context) -> Facts:
+        shards = list(self._shards(context))
+        sketches = tuple(receipt.scratch[0] for receipt in context.map(self.sketch, shards))
+        (copied,) = context.map(self.copies, [sketches])
+        copies = copied.scratch[0]
+        decided = self._near(context, shards, sketches, copies)
+        near = tuple(receipt.scratch[0] for receipt in decided)
+        parted = context.map(self.part, [Parted(shard=shard, copies=copies, near=near) for shard in shards])
+        facts = total(receipt.facts for receipt in parted)
+        return facts | {"comparisons": sum(receipt.facts["comparisons"] for receipt in decided)}
+
+    def _shards(self, context: Context) -> Iterator[Shard]:
+        entries = [(source, entry) for source, step in enumerate(self.documents) for entry in context.open(step).shards]
+        firsts = accumulate((entry.rows or 0 for _, entry in entries), initial=0)
+        for (source, entry), first in zip(entries, firsts, strict=False):
+            yield Shard(source=source, entry=entry, first=first)
+
+    def _near(self, context: Context, shards: Sequence[Shard], sketches: tuple[FileEntry, ...], copies: FileEntry) -> Sequence[Receipt]:
+        """Decide on near-duplicates; a receipt a bin, with its verdicts."""
+        if self.banding is None:
+            return ()
+        numbers = range(self.banding.bands)
+        starts = range(0, len(numbers), BANDS_A_UNIT)
+        bands = [Bands(numbers=tuple(numbers[start : start + BANDS_A_UNIT]), sketches=sketches) for start in starts]
+        edges = tuple(receipt.scratch[0] for receipt in context.map(self.edges, bands))
+        (clustered,) = context.map(self.cluster, [Candidates(sketches=sketches, copies=copies, edges=edges)])
+        members = clustered.scratch[0]
+        gatherings = [Gathering(shard=shard, sketch=sketch, members=members) for shard, sketch in zip(shards, sketches, strict=True)]
+        bins = defaultdict[str, list[FileEntry]](list)
+        for receipt in context.map(self.gather, gatherings):
+            for entry in receipt.scratch:
+                bins[entry.path.rsplit("/", 1)[0]].append(entry)
+        return list(context.map(self.decide, [tuple(bins[name]) for name in sorted(bins)]))
+
+    def sketch(self, unit: Unit, shard: Shard) -> Facts:
+        """A shard's exact keys and bands."""
+        from pipeline.dedup.scratch import write_scratch
+        from pipeline.dedup.sketch import sketch_batch, sketch_schema
+
+        batches = unit.open(self.documents[shard.source]).batches(shard.entry)
+        sketches = (sketch_batch(batch, self.banding, self.shingle, self.unit == "character") for batch in batches)
+        write_scratch(unit, "sketches", sketch_schema(self.banding), sketches)
+        return {}
+
+    def copies(self, unit: Unit, sketches: tuple[FileEntry, ...]) -> Facts:
+        """The exact duplicates among all sketches."""
+        from pipeline.dedup.candidates import copies
+        from pipeline.dedup.scratch import write_scratch
+        from pipeline.dedup.verdicts import VERDICTS
+
+        write_scratch(unit, "copies", VERDICTS, [copies(unit, sketches)])
+        return {}
+
+    def edges(self, unit: Unit, bands: Bands) -> Facts:
+        """Who has a band in common with an earlier document."""
+        from pipeline.dedup.candidates import EDGES, band_edges
+        from pipeline.dedup.scratch import write_scratch
+
+        write_scratch(unit, "edges", EDGES, (band_edges(unit, bands.sketches, number) for number in bands.numbers))
+        return {}
+
+    def cluster(self, unit: Unit, candidates: Candidates) -> Facts:
+        """Which documents must be looked at together."""
+        from pipeline.dedup.clusters import MEMBERS, Clusters
+        from pipeline.dedup.scratch import column, read_scratch, write_scratch
+
+        shingles = column(unit, candidates.sketches, "shingles")
+        clusters = Clusters(shingles.size)
+        for entry in candidates.edges:
+            edges = read_scratch(unit, entry)
+            clusters.add(edges["later"].to_numpy(), edges["earliest"].to_numpy())
+        copies = read_scratch(unit, candidates.copies)["document"].to_numpy()
+        write_scratch(unit, "members", MEMBERS, [clusters.bins(shingles, copies)])
+        return {}
+
+    def gather(self, unit: Unit, gathering: Gathering) -> Facts:
+        """Bring the shingle sets of a shard's documents that have candidates to their bins."""
+        from pipeline.dedup.bins import gathered_schema
+        from pipeline.dedup.gather import gather, wanted
+        from pipeline.dedup.scratch import read_scratch, write_bins
+
+        assert self.banding is not None
+        shard = gathering.shard
+        chosen = wanted(read_scratch(unit, gathering.members), read_scratch(unit, gathering.sketch), shard.first)
+        batches = unit.open(self.documents[shard.source]).batches(shard.entry)
+        gathered = gather(batches, chosen, shard.first, self.shingle, self.unit == "character")
+        write_bins(unit, "bins", gathered_schema(self.banding.bands), gathered)
+        return {}
+
+    def decide(self, unit: Unit, gathered: tuple[FileEntry, ...]) -> Facts:
+        """Decide on the documents of a bin, in order."""
+        from pipeline.dedup.bins import read_bin
+        from pipeline.dedup.scratch import write_scratch
+        from pipeline.dedup.survivors import survey
+        from pipeline.dedup.verdicts import VERDICTS
+
+        assert self.similarity is not None
+        members = read_bin(unit, gathered)
+        found = survey(members.sets, members.offsets, members.bands, self.similarity)
+        write_scratch(unit, "near", VERDICTS, [members.verdicts(found.matches, found.similarities)])
+        return {"comparisons": found.comparisons}
+
+    def part(self, unit: Unit, parted: Parted) -> Facts:
+        """Write what a shard keeps, and the ledger of what it drops."""
+        from pipeline.dedup.scratch import read_scratch
+        from pipeline.dedup.verdicts import VERDICTS, Parting, final_verdicts
+
+        shard = parted.shard
+        near = pa.concat_tables([VERDICTS.empty_table(), *(read_scratch(unit, entry) for entry in parted.near)])
+        verdicts = final_verdicts(near, read_scratch(unit, parted.copies), shard.first, shard.count)
+        parting = Parting(verdicts, shard.first)
+        batches = unit.open(self.documents[shard.source]).batches(shard.entry)
+        write_tables(unit, KEPT, SCHEMA, parting.kept(batches))
+        write_dropped(unit, parting.ledger)
+        return parting.tally.facts()

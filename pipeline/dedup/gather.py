@@ -1,0 +1,63 @@
+"""Gather: the shingle sets of documents that have candidates, out of the shards and into the bins."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.dedup.bins import gathered_schema
+from pipeline.dedup.scratch import number_rows
+from pipeline.dedup.shingles import shingles, text_buffers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """The documents of a shard that have candidates: their rows, in order; the bin and the bands of each."""
+
+    rows: NDArray[np.int64]
+    bins: NDArray[np.int64]
+    bands: NDArray[np.uint64]
+
+
+def wanted(members: pa.Table, sketch: pa.Table, first: int) -> Wanted:
+    """What to gather from the shard whose documents are numbered from `first` on."""
+    documents = members["document"].to_numpy()
+    since, until = np.searchsorted(documents, [first, first + sketch.num_rows])
+    rows = documents[since:until] - first
+    return Wanted(rows=rows, bins=members["bin"].to_numpy()[since:until], bands=number_rows(sketch["bands"])[rows])
+
+
+def gather(
+    batches: Iterable[pa.RecordBatch], wanted: Wanted, first: int, width: int, characters: bool
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """(bin, record batch) pairs of a shard, from its record batches."""
+    schema, passed = gathered_schema(wanted.bands.shape[1]), 0
+    for batch in batches:
+        since, until = np.searchsorted(wanted.rows, [passed, passed + batch.num_rows])
+        rows = wanted.rows[since:until]
+        columns = [
+            pa.array(first + rows),
+            batch["id"].take(pa.array(rows - passed)),
+            shingle_sets(batch["text"], rows - passed, width, characters),
+            pa.FixedSizeListArray.from_arrays(pa.array(wanted.bands[since:until].reshape(-1)), wanted.bands.shape[1]),
+        ]
+        gathered = pa.record_batch(columns, schema=schema)
+        for number in np.unique(wanted.bins[since:until]).tolist():
+            yield number, gathered.filter(pa.array(wanted.bins[since:until] == number))
+        passed += batch.num_rows
+
+
+def shingle_sets(texts: pa.LargeStringArray, rows: NDArray[np.int64], width: int, characters: bool) -> pa.LargeListArray:
+    """The sorted distinct shingles of some rows."""
+    hashes, ends = shingles(text_buffers(texts), rows, width, characters)
+    starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)[: ends.size]
+    hashes = hashes[: ends[-1] if ends.size else 0]
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        hashes[start:end].sort()
+    distinct = np.ones(hashes.size, bool)
+    distinct[1:] = hashes[1:] != hashes[:-1]
+    distinct[starts[starts < ends]] = True
+    counted = np.concatenate([[0], np.cumsum(distinct)])
+    return pa.LargeListArray.from_arrays(pa.array(counted[np.concatenate([[0], ends])], pa.int64()), pa.array(hashes[distinct]))

@@ -1,0 +1,61 @@
+"""Arrow files that one phase of deduplication leaves for a later one: uncompressed, so that they are mapped, not read."""
+
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.workflow.artifact import FileEntry
+from pipeline.workflow.unit import Unit
+
+Numbers = NDArray[Any]
+
+
+def write_scratch(unit: Unit, kind: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write record batches as one scratch file, holding one batch in memory at a time."""
+    with tempfile.TemporaryDirectory(prefix="millrace-") as folder:
+        draft = Path(folder, "scratch.arrow")
+        rows = 0
+        with pa.ipc.new_file(draft, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        unit.scratch(kind, draft, ".arrow", rows)
+
+
+def write_bins(unit: Unit, kind: str, schema: pa.Schema, batches: Iterable[tuple[int, pa.RecordBatch]]) -> None:
+    """Write (bin, record batch) pairs, a scratch file a bin as `KIND-BIN`, holding one batch in memory at a time."""
+    with tempfile.TemporaryDirectory(prefix="millrace-") as folder:
+        drafts: dict[int, Path] = {}
+        with ExitStack() as stack:
+            writers: dict[int, Any] = {}
+            for number, batch in batches:
+                if number not in writers:
+                    drafts[number] = Path(folder, f"{number}.arrow")
+                    writers[number] = stack.enter_context(pa.ipc.new_file(drafts[number], schema))
+                writers[number].write_batch(batch)
+        for number, draft in sorted(drafts.items()):
+            unit.scratch(f"{kind}-{number:06d}", draft, ".arrow")
+
+
+def read_scratch(unit: Unit, entry: FileEntry) -> pa.Table:
+    """A scratch file of an earlier unit, mapped into memory."""
+    with pa.memory_map(str(unit.local(entry))) as source, pa.ipc.open_file(source) as reader:
+        return reader.read_all()
+
+
+def column(unit: Unit, entries: Iterable[FileEntry], name: str) -> Numbers:
+    """One column of numbers of several scratch files, end to end."""
+    parts = [read_scratch(unit, entry)[name].to_numpy() for entry in entries]
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+
+def number_rows(values: pa.ChunkedArray) -> Numbers:
+    """A column of fixed-size lists of numbers as an array, [rows, size]."""
+    parts = [chunk.flatten().to_numpy() for chunk in values.chunks]
+    return (np.concatenate(parts) if parts else np.empty(0, np.uint64)).reshape(-1, values.type.list_size)

@@ -1,0 +1,83 @@
+"""Verdicts: which documents are dropped, for which earlier one; and a shard parted by them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.documents import Dropped, Tally
+
+VERDICTS = pa.schema([("document", pa.int64()), ("match", pa.int64()), ("match_id", pa.string()), ("similarity", pa.float64())])
+EXACT, NEAR = "exact-duplicate", "near-duplicate"
+
+
+def final_verdicts(near: pa.Table, copies: pa.Table, first: int, count: int) -> pa.Table:
+    """The verdicts on documents first … first + count - 1, in order, with their `reason`.
+
+    `near` holds those of similarity, in any order; `copies` those of exact keys. A copy whose original was dropped
+    shares its fate: what the original is like, the copy is as much.
+    """
+    near = near.sort_by("document")
+    judged = near["document"].to_numpy()
+    copies, similar = _within(copies, first, count), _within(near, first, count)
+    originals = copies["match"].to_numpy()
+    places = np.searchsorted(judged, originals)
+    displaced = np.zeros(originals.size, bool)
+    if judged.size:
+        displaced = judged[np.minimum(places, judged.size - 1)] == originals
+    inherited = near.take(pa.array(places[displaced])).set_column(0, "document", copies["document"].filter(pa.array(displaced)))
+    parts = [
+        (similar, NEAR),
+        (inherited, NEAR),
+        (copies.filter(pa.array(~displaced)), EXACT),
+    ]
+    return pa.concat_tables(
+        [part.append_column("reason", pa.array([reason] * part.num_rows, pa.string())) for part, reason in parts]
+    ).sort_by("document")
+
+
+def _within(verdicts: pa.Table, first: int, count: int) -> pa.Table:
+    documents = verdicts["document"].to_numpy()
+    return verdicts.filter(pa.array((documents >= first) & (documents < first + count)))
+
+
+@dataclass
+class Parting:
+    """A shard on its way through: what is kept goes on, what is dropped is entered in the ledger, both are counted."""
+
+    verdicts: pa.Table
+    first: int
+    tally: Tally = field(default_factory=Tally)
+    ledger: list[Dropped] = field(default_factory=list)
+
+    def kept(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The documents that no verdict is on, in batches as they came."""
+        first, documents = self.first, self.verdicts["document"].to_numpy()
+        for batch in batches:
+            since, until = np.searchsorted(documents, [first, first + batch.num_rows])
+            self._drop(batch, documents[since:until] - first, self.verdicts.slice(since, until - since))
+            keep = np.ones(batch.num_rows, bool)
+            keep[documents[since:until] - first] = False
+            first += batch.num_rows
+            rest = batch.filter(pa.array(keep))
+            if rest.num_rows:
+                self._keep(rest)
+                yield rest
+
+    def _drop(self, batch: pa.RecordBatch, rows: NDArray[np.int64], verdicts: pa.Table) -> None:
+        documents = batch.select(["id", "origin", "source"]).take(pa.array(rows)).to_pylist()
+        for document, verdict in zip(documents, verdicts.to_pylist(), strict=True):
+            self.tally.drop(verdict["reason"], document["source"])
+            self.ledger.append(Dropped(document["id"], document["origin"], verdict["reason"], verdict["match_id"], verdict["similarity"]))
+
+    def _keep(self, batch: pa.RecordBatch) -> None:
+        self.tally.read += batch.num_rows
+        self.tally.kept += batch.num_rows
+        lengths = pa.table({"source": batch["source"], "characters": pc.utf8_length(batch["text"])})
+        for row in lengths.group_by("source").aggregate([("characters", "sum"), ("characters", "count")]).to_pylist():
+            counts = self.tally.sources.setdefault(row["source"], {"kept": 0, "characters": 0, "dropped": 0})
+            counts["kept"] += row["characters_count"]
+            counts["characters"] += row["characters_sum"]

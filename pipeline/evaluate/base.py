@@ -1,0 +1,58 @@
+"""What an evaluation task is: questions to a model, what an answer is worth, and the metrics that follow.
+
+A question asks how likely a model finds some texts after another one. That is enough for perplexity and for choosing among
+answers, and it is the same question to every causal model, whatever its tokenizer.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Example:
+    """How likely is each of `texts` after `given`? With `ends`, the end of the text is part of each."""
+
+    texts: tuple[str, ...]
+    given: str = ""
+    """Empty: the texts begin a document."""
+    ends: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """For each text of an example: minus its log-likelihood in nats, and the tokens that it took."""
+
+    nats: tuple[float, ...]
+    tokens: tuple[int, ...]
+
+
+class HeldOut(Protocol):
+    """Documents that were kept from training."""
+
+    def texts(self) -> Iterator[str]:
+        """The text of each, in order; anew with every call."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalTask(ABC):
+    """A frozen recipe of a task."""
+
+    @property
+    def name(self) -> str:
+        """The task's name among the scores: the class name in kebab case, unless a task has more to say."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", type(self).__name__).lower()
+
+    @abstractmethod
+    def examples(self, held_out: HeldOut) -> Iterable[Example]:
+        """What is asked. `held_out` are the documents that the evaluation was given; a task may have its own instead."""
+
+    @abstractmethod
+    def score(self, example: Example, answer: Answer) -> Mapping[str, float]:
+        """What an answer is worth, as numbers that add up over examples."""
+
+    def metrics(self, totals: Mapping[str, float], count: int, held_out: HeldOut) -> Mapping[str, float]:  # noqa: ARG002
+        """The task's metrics, from the totals of `count` scores: their means, unless a task has more to say."""
+        return {name: value / count for name, value in totals.items()}

@@ -1,0 +1,45 @@
+"""A few texts from a checkpoint, to be looked at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import RequestError
+from pipeline.evaluate.generation import Sampling, generate
+from pipeline.train.checkpoint import MODEL, Checkpoint
+from pipeline.workflow.artifact import Artifact
+from pipeline.workflow.step import Context, Facts, Step
+from pipeline.workflow.unit import Unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Step[Artifact]):
+    """Draw one text after each prompt. Facts: `samples`, [{"prompt", "text"}]; the text is what was drawn."""
+
+    checkpoint: Step[Checkpoint]
+    prompts: tuple[str, ...] = ("",)
+    max_new_tokens: int = 128
+    temperature: float = 0.8
+    top_k: int = 50
+    top_p: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.prompts:
+            raise RequestError("prompts is empty: give at least one; an empty text begins a new document")
+        _ = self.sampling
+
+    @property
+    def sampling(self) -> Sampling:
+        """How texts are drawn."""
+        return Sampling(
+            max_new_tokens=self.max_new_tokens, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, seed=self.seed
+        )
+
+    def run(self, context: Context) -> Facts:
+        (receipt,) = context.map(self.draw, (self.prompts,))
+        return receipt.facts
+
+    def draw(self, unit: Unit, prompts: Sequence[str]) -> Facts:
+        """One unit: all prompts, since opening the model costs more than drawing."""
+        texts = generate(unit.open(self.checkpoint).folder(MODEL), prompts, self.sampling)
+        return {"samples": [{"prompt": prompt, "text": drawn[0]} for prompt, drawn in zip(prompts, texts, strict=True)]}

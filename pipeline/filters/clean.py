@@ -1,0 +1,121 @@
+"""Clean: mended and normalised text, and only the documents that every filter keeps."""
+
+import logging
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Literal
+
+from pipeline.documents import Document, Documents, Dropped, Tally, total, write_documents, write_dropped
+from pipeline.errors import BudgetExceeded, RequestError
+from pipeline.filters.base import Filter
+from pipeline.workflow.artifact import FileEntry
+from pipeline.workflow.step import Context, Facts, Step
+from pipeline.workflow.unit import Unit
+
+log = logging.getLogger(__name__)
+EMPTY, ERROR = "empty", "error"
+ERROR_SHARE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clean(Step[Documents]):
+    """Mends and normalises the text of each document, then asks the filters in order; the first verdict drops it.
+
+    - `mend`: repair text that was decoded wrongly ("cafÃ©", "ä½ å¥½"), by ftfy (see `mended`).
+    - `normalize`: the Unicode form of the text, NFC or none.
+    - `filters`: what a document must pass. One that holds nothing but white space is dropped before them.
+
+    Only the text changes: ids, origins and all else stay. Reasons are "empty" and "FILTER/REASON", such as
+    "repetition/duplicate-lines". Where a filter fails on a document, the document is dropped as "FILTER/error" with
+    a line in the log; if that befalls more than one document in a hundred (and more than one), the filter is at
+    fault, and the step raises BudgetExceeded.
+    """
+
+    artifact = Documents
+    documents: Step[Documents]
+    normalize: Literal["NFC"] | None = "NFC"
+    mend: bool = False
+    filters: tuple[Filter, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.normalize not in ("NFC", None):
+            raise RequestError(f"Clean.normalize is {self.normalize!r}: use 'NFC' or None")
+        for place, member in enumerate(self.filters):
+            if not isinstance(member, Filter):
+                raise RequestError(f"Clean.filters[{place}] is {member!r}: use members of pipeline.filters, such as WordCount(least=50)")
+
+    def run(self, context: Context) -> Facts:
+        facts = total(receipt.facts for receipt in context.map(self.clean, context.open(self.documents).shards))
+        check_errors(facts)
+        return facts
+
+    def clean(self, unit: Unit, shard: FileEntry) -> Facts:
+        """One shard of documents: the unit of work."""
+        tally, dropped = Tally(), list[Dropped]()
+
+        def kept() -> Iterator[Document]:
+            for document in unit.open(self.documents).read(shard):
+                text = self.text_of(document)
+                cleaned = document if text == document.text else replace(document, text=text)
+                reason = self.verdict(cleaned)
+                if reason is None:
+                    tally.keep(cleaned)
+                    yield cleaned
+                else:
+                    tally.drop(reason, document.source)
+                    dropped.append(Dropped(document.id, document.origin, reason))
+
+        write_documents(unit, kept())
+        write_dropped(unit, dropped)
+        return tally.facts()
+
+    def text_of(self, document: Document) -> str:
+        """The text of a document as this step leaves it."""
+        text = mended(document.text) if self.mend else document.text
+        return text if self.normalize is None else unicodedata.normalize(self.normalize, text)
+
+    def verdict(self, document: Document) -> str | None:
+        """The reason to drop a document whose text is clean; None keeps it."""
+        if not document.text or document.text.isspace():
+            return EMPTY
+        for member in self.filters:
+            try:
+                reason = member.verdict(document)
+            except Exception as problem:
+                log.warning("%s failed on %s: %s: %s", member.name(), document.origin, type(problem).__name__, problem)
+                reason = ERROR
+            if reason is not None:
+                return f"{member.name()}/{reason}"
+        return None
+
+
+def check_errors(facts: Facts) -> None:
+    """Raise BudgetExceeded where filters failed on more documents than may be blamed on the documents."""
+    failed = {reason: count for reason, count in facts["dropped"].items() if reason.endswith(f"/{ERROR}")}
+    if sum(failed.values()) > max(1, facts["read"] * ERROR_SHARE):
+        raise BudgetExceeded(
+            f"filters failed on {sum(failed.values())} of {facts['read']} documents ({', '.join(failed)}): "
+            "the log says on which and how; mend the filter or leave it out"
+        )
+
+
+def mended(text: str) -> str:
+    r"""Text with wrongly decoded parts repaired, lines that end in \n, and no terminal escapes or control characters.
+
+    ftfy changes more by default. Off is whatever makes other text of sound text: full-width forms (，is no comma),
+    curly quotes, ligatures, and HTML entities, which source code and its documentation mean as they stand.
+    """
+    import ftfy
+
+    return ftfy.fix_text(text, _config())  # type: ignore[no-any-return]
+
+
+@cache
+def _config() -> Any:
+    import ftfy
+
+    return ftfy.TextFixerConfig(
+        unescape_html=False, fix_character_width=False, uncurl_quotes=False, fix_latin_ligatures=False, normalization=None, explain=False
+    )

@@ -1,0 +1,24 @@
+"""Writing a model as the folder that `AutoModelForCausalLM.from_pretrained` opens without our code."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.models.base import Export
+
+WEIGHTS, CONFIG, GENERATION = "model.safetensors", "config.json", "generation_config.json"
+
+
+def write_model(folder: Path, export: Export, end_of_text: int) -> None:
+    """Write weights and configurations into `folder`; the token that ends a text also begins one, as in training."""
+    from safetensors.torch import save_file
+
+    tokens = {"bos_token_id": end_of_text, "eos_token_id": end_of_text, "pad_token_id": end_of_text}
+    _write_json(folder / CONFIG, {**export.config, **tokens})
+    _write_json(folder / GENERATION, {**tokens, "do_sample": True})
+    save_file(dict(sorted(export.tensors.items())), folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def _write_json(place: Path, content: Mapping[str, Any]) -> None:
+    place.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

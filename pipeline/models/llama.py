@@ -1,0 +1,97 @@
+"""A modern decoder: RMSNorm, rotary positions, SwiGLU, grouped-query attention, a head that may share the embedding."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.errors import RequestError
+from pipeline.models.base import Architecture, Export
+
+if TYPE_CHECKING:  # a recipe is read without loading torch
+    from torch import Tensor, nn
+
+INNER_MULTIPLE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Llama(Architecture):
+    """The Llama family (Touvron and others, 2023, arXiv:2302.13971) at any size."""
+
+    dim: int
+    """Width of the residual stream."""
+    depth: int
+    """Layers."""
+    heads: int
+    """Query heads."""
+    key_value_heads: int | None = None
+    """Heads of keys and values, shared among the query heads; None for one each."""
+    hidden: int | None = None
+    """Inner width of the feed-forward network; None for 8/3 · dim, rounded up to a multiple of 32."""
+    tied: bool = True
+    """Whether the head is the embedding's own matrix."""
+    rope_theta: float = 10_000.0
+    norm_epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "depth", "heads", "groups", "inner"):
+            if getattr(self, name) < 1:
+                raise RequestError(f"model.{name} is {getattr(self, name)}: use at least 1")
+        if self.dim % self.heads or self.head_dim % 2:
+            raise RequestError(f"model.heads is {self.heads}, which does not cut dim {self.dim} into heads of even width: use a divisor of dim / 2")
+        if self.heads % self.groups:
+            raise RequestError(f"model.key_value_heads is {self.groups}, which does not divide the {self.heads} heads: use a divisor of heads")
+
+    @property
+    def groups(self) -> int:
+        """Heads of keys and values."""
+        return self.heads if self.key_value_heads is None else self.key_value_heads
+
+    @property
+    def head_dim(self) -> int:
+        """Width of a head."""
+        return self.dim // self.heads
+
+    @property
+    def inner(self) -> int:
+        """Inner width of the feed-forward network."""
+        return self.hidden if self.hidden is not None else -(-8 * self.dim // (3 * INNER_MULTIPLE)) * INNER_MULTIPLE
+
+    def build(self, vocab_size: int, context: int) -> "nn.Module":  # noqa: ARG002 - rotary positions know no greatest context
+        from pipeline.models.llama_decoder import Decoder
+
+        return Decoder(self, vocab_size)
+
+    def flops_per_token(self, vocab_size: int, context: int) -> int:
+        """6 · (weights in matrix products) + 12 · depth · dim · context.
+
+        Each weight is multiplied and added once forward and twice backward: 6 operations. Attention's two products
+        (queries with keys, weights with values) take 4 · dim · context forward and twice that backward in each layer; the
+        causal half is counted in full, as is usual (Chowdhery and others, 2022, appendix B), so that figures compare. The
+        embedding is a look-up and costs nothing; the head counts, tied or not.
+        """
+        attention = self.dim * self.head_dim * (2 * self.heads + 2 * self.groups)
+        weights = self.depth * (attention + 3 * self.dim * self.inner) + vocab_size * self.dim
+        return 6 * weights + 12 * self.depth * self.dim * context
+
+    def export(self, weights: "Mapping[str, Tensor]", vocab_size: int, context: int) -> Export:
+        config = {
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "vocab_size": vocab_size,
+            "hidden_size": self.dim,
+            "intermediate_size": self.inner,
+            "num_hidden_layers": self.depth,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.groups,
+            "head_dim": self.head_dim,
+            "hidden_act": "silu",
+            "max_position_embeddings": context,
+            "rms_norm_eps": self.norm_epsilon,
+            "rope_theta": self.rope_theta,
+            "rope_parameters": {"rope_type": "default", "rope_theta": self.rope_theta},
+            "tie_word_embeddings": self.tied,
+            "attention_bias": False,
+            "mlp_bias": False,
+        }
+        dropped = "lm_head.weight" if self.tied else None
+        return Export(config, {name: tensor for name, tensor in weights.items() if name != dropped})

@@ -1,0 +1,64 @@
+"""The projection onto the vocabulary and its cross-entropy, never holding the logits of a whole batch.
+
+Logits are by far the largest tensor of a small model. The loss and its gradient are computed together, a chunk of
+tokens at a time, so that a chunk's logits are dropped before the next ones are made and nothing is computed
+twice (the method of Liger Kernel's fused linear cross-entropy; Hsu and others, 2024, arXiv:2410.10989).
+
+N tokens, D width, V vocabulary
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+CHUNK_LOGITS = 1 << 20
+"""Logits held at once; a few MiB stay near a CPU's caches, and an accelerator gains nothing from more."""
+
+
+class VocabularyHead(nn.Linear):
+    """A linear layer D → V without bias, whose forward is the mean cross-entropy with the targets."""
+
+    def __init__(self, width: int, vocab_size: int) -> None:
+        super().__init__(width, vocab_size, bias=False)
+
+    def forward(self, hidden_ND: Tensor, targets_N: Tensor) -> Tensor:  # type: ignore[override]
+        """The mean cross-entropy in nats, in fp32 whatever the precision of the products."""
+        if torch.is_autocast_enabled(hidden_ND.device.type):
+            precision = torch.get_autocast_dtype(hidden_ND.device.type)
+            hidden_ND = hidden_ND.to(precision)
+        return _CrossEntropy.apply(hidden_ND, self.weight, targets_N, torch.is_grad_enabled())  # type: ignore[no-untyped-call,no-any-return]
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Mean cross-entropy of hidden · weightᵀ, with gradients made on the way forward."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, differentiate: bool) -> Tensor:
+        weight = weight_VD.to(hidden_ND.dtype)
+        rows = max(1, CHUNK_LOGITS // weight.shape[0])
+        total = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
+        hidden_gradient = torch.empty_like(hidden_ND) if differentiate else None
+        weight_gradient = torch.zeros_like(weight_VD, dtype=torch.float32) if differentiate else None
+        for start in range(0, hidden_ND.shape[0], rows):
+            hidden, targets = hidden_ND[start : start + rows], targets_N[start : start + rows, None]
+            logits = functional.linear(hidden, weight).float()
+            normalizer = logits.logsumexp(dim=-1, keepdim=True)
+            total += (normalizer - logits.gather(1, targets)).sum()
+            if hidden_gradient is None or weight_gradient is None:
+                continue
+            slope = logits.sub_(normalizer).exp_()  # softmax; minus one at the target
+            slope.scatter_add_(1, targets, torch.full_like(targets, -1, dtype=slope.dtype))
+            slope = (slope / hidden_ND.shape[0]).to(hidden.dtype)
+            torch.mm(slope, weight, out=hidden_gradient[start : start + rows])
+            weight_gradient += slope.t() @ hidden
+        if differentiate:
+            ctx.save_for_backward(hidden_gradient, weight_gradient)
+            ctx.weight_precision = weight_VD.dtype
+        return total / hidden_ND.shape[0]
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+        hidden_gradient, weight_gradient = ctx.saved_tensors
+        return hidden_gradient * scale.to(hidden_gradient.dtype), (weight_gradient * scale).to(ctx.weight_precision), None, None

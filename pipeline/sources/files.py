@@ -1,0 +1,133 @@
+"""Files at one location as a user gives it: a file, a folder, a glob, s3://… or https://…."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import PurePath
+from typing import Any
+
+from pipeline.documents import Document, Dropped
+from pipeline.errors import RequestError
+from pipeline.sources.base import Source
+from pipeline.sources.formats.base import Record, SourceFile
+from pipeline.sources.formats.inspector import Inspector
+from pipeline.sources.formats.known import format_of
+from pipeline.sources.listing import ListedFile, Listing, changed, units
+from pipeline.sources.places import LocalPlace, ObjectPlace, Place
+from pipeline.sources.web import WebPlace, without_secrets
+
+OBJECT_SCHEMES = ("s3://", "gs://", "az://", "abfss://")
+WEB_SCHEMES = ("http://", "https://")
+TRIED_RECORDS, TRIED_BYTES = 5, 64 << 20
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files(Source):
+    """The readable files at a location, in order of their names. Made by `Files.at`.
+
+    The format of each follows from its name. In a folder, hidden files and those in no known format are left
+    out, and counted. `origin` is the file as the user would name it, and the record's place in it.
+    """
+
+    location: str
+    text_field: str = "text"
+    """The field of a record that holds its text; the others become `meta`."""
+    place: Place = field(metadata={"identity": False})
+    """Where the location is to be looked for; no part of the identity."""
+
+    def __post_init__(self) -> None:
+        if not self.text_field:
+            raise RequestError("text_field is empty: name the field of a record that holds its text")
+
+    @classmethod
+    def at(cls, location: str, text_field: str = "text") -> "Files":
+        """Look at a location and record its state; raises RequestError where there is nothing that can be read."""
+        location, place = _place(location)
+        listing = place.list()
+        source = cls(location=_shown(location), text_field=text_field, place=place, snapshot=listing.snapshot)
+        source.__dict__["listing"] = listing
+        if listing.left_out:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in listing.left_out.items())
+            log.warning("%s: %d files to read; left out for their format: %s", location, len(listing.files), kinds)
+        return source
+
+    @property
+    def name(self) -> str:
+        return self.location
+
+    @cached_property
+    def listing(self) -> Listing:
+        listing = self.place.list()
+        if listing.snapshot != self.snapshot:
+            raise changed(self.location)
+        return listing
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker has its files from its partition: the listing of all of them stays here."""
+        return {name: value for name, value in self.__dict__.items() if name != "listing"}
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        return self.listing.left_out
+
+    def partitions(self) -> Sequence[tuple[ListedFile, ...]]:
+        return units(self.listing.files)
+
+    def read(self, partition: tuple[ListedFile, ...]) -> Iterator[Document | Dropped]:
+        inspector = Inspector()
+        try:
+            for file in partition:
+                form = format_of(file.path)
+                assert form is not None
+                location = _shown(file.path)
+                with self.place.lend(file) as path:
+                    for record in form.records(SourceFile(path, file.path, inspector), self.text_field):
+                        yield self.settle(location, record)
+        finally:
+            inspector.close()
+
+    def check(self) -> None:
+        """Raise RequestError where the first records of the first file that has fields lack the one for the text."""
+        for file in self.listing.files:
+            form = format_of(file.path)
+            assert form is not None
+            if not form.has_fields:
+                continue
+            if not isinstance(self.place, LocalPlace) or (not form.sequential and file.bytes > TRIED_BYTES):
+                return
+            inspector = Inspector()
+            try:
+                source_file = SourceFile(self.place.path(file.path), file.path, inspector)
+                self._require_text(file, list(islice(form.records(source_file, self.text_field), TRIED_RECORDS)))
+            finally:
+                inspector.close()
+            return
+
+    def _require_text(self, file: ListedFile, records: Sequence[Any]) -> None:
+        names = dict.fromkeys(name for record in records if isinstance(record, Record) for name in record.fields)
+        if names and all(isinstance(record, Record) and record.text is None for record in records):
+            raise RequestError(
+                f"{_shown(file.path)} has no field {self.text_field!r}, only {', '.join(names)}: name the one with the text as text_field"
+            )
+
+
+def _place(location: str) -> tuple[str, Place]:
+    """A location as it is recorded, and where it is."""
+    if location.startswith(WEB_SCHEMES):
+        return without_secrets(location), WebPlace(location)
+    if location.startswith(OBJECT_SCHEMES):
+        location = location.rstrip("/")
+        return location, ObjectPlace(location)
+    if not location:
+        raise RequestError("a source's location is empty: give a file, a folder, a glob or an address")
+    location = str(PurePath(location.removeprefix("file://")))
+    return location, LocalPlace(location, os.getcwd())
+
+
+def _shown(path: str) -> str:
+    """A path as text, whatever bytes its name has."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

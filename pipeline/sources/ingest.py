@@ -1,0 +1,95 @@
+"""Ingest: the records of a source as documents, in shards, with what was quarantined beside them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, ClassVar
+
+from pipeline.documents import Document, Documents, Dropped, Tally, total, write_documents, write_dropped
+from pipeline.errors import BudgetExceeded, RequestError, RunError
+from pipeline.sources.base import Source
+from pipeline.workflow.artifact import Artifact
+from pipeline.workflow.step import Context, Facts, Step
+from pipeline.workflow.unit import Unit
+
+SHARD_CHARACTERS = 32 << 20
+"""Where a shard ends: large sources are cut, so that the stages after this one can share them out."""
+HELD_DROPS = 100_000
+"""Quarantined records that are held in memory."""
+WORST = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingest(Step[Documents]):
+    """Reads a source. Every record is kept or quarantined with its reason and place; too many lost ones fail the run."""
+
+    artifact: ClassVar[type[Artifact]] = Documents
+    source: Source
+    loss_budget: float = 0.5
+    """The share of the source's records that may be quarantined, from 0 to 1."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.loss_budget <= 1:
+            raise RequestError(f"loss_budget is {self.loss_budget}: give a share from 0 to 1")
+
+    def check(self) -> None:
+        self.source.check()
+
+    def run(self, context: Context) -> Facts:
+        parts = [receipt.facts for receipt in context.map(self.read, self.source.partitions())]
+        facts = total(parts)
+        examples: dict[str, str] = {}
+        for part in parts:
+            examples = {**part["examples"], **examples}
+        self._check_budget(facts, examples)
+        return {**facts, "examples": dict(sorted(examples.items())), "left_out": dict(self.source.left_out)}
+
+    def read(self, unit: Unit, partition: Any) -> Facts:
+        """Write the documents of one partition as shards, and what is quarantined of it."""
+        tally, drops, examples = Tally(), list[Dropped](), dict[str, str]()
+
+        def kept() -> Iterator[Document]:
+            for record in self.source.read(partition):
+                if isinstance(record, Document):
+                    tally.keep(record)
+                    yield record
+                    continue
+                tally.drop(record.reason, self.source.name)
+                examples.setdefault(record.reason, record.origin)
+                drops.append(record)
+                if len(drops) == HELD_DROPS:
+                    write_dropped(unit, drops)
+                    drops.clear()
+
+        for shard in _shards(kept()):
+            write_documents(unit, shard)
+        if drops:
+            write_dropped(unit, drops)
+        return {**tally.facts(), "examples": examples}
+
+    def _check_budget(self, facts: Facts, examples: dict[str, str]) -> None:
+        read, dropped = facts["read"], facts["dropped"]
+        if not read:
+            raise RunError(f"{self.source.name} holds no records; see that it is the right place")
+        lost = read - facts["kept"]
+        if lost > self.loss_budget * read:
+            worst = sorted(dropped.items(), key=lambda pair: (-pair[1], pair[0]))[:WORST]
+            reasons = ", ".join(f"{count} {reason} (as {examples[reason]})" for reason, count in worst)
+            raise BudgetExceeded(
+                f"{self.source.name}: {lost} of {read} records cannot be used, and loss_budget is {self.loss_budget:g}: {reasons}; "
+                "mend the source, name the field with the text as text_field, or raise loss_budget"
+            )
+
+
+def _shards(documents: Iterable[Document]) -> Iterator[Iterator[Document]]:
+    """The documents in runs of about SHARD_CHARACTERS; each run is to be used up before the next."""
+    size = 0
+
+    def number(document: Document) -> int:
+        nonlocal size
+        place = size // SHARD_CHARACTERS
+        size += len(document.text)
+        return place
+
+    for _, shard in groupby(documents, key=number):
+        yield shard

@@ -1,0 +1,139 @@
+"""The files of a source as they were found: names, sizes and marks of their content; and the units they are read in."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline.errors import RequestError, RunError
+from pipeline.sources.formats.known import format_of, format_suffix
+from pipeline.storage import checksum_of
+
+UNIT_BYTES = 8 << 20
+"""Small files are read together up to this size; a larger file is a unit by itself."""
+SNAPSHOT_DIGITS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A file as it was found: its path or URL, its size in bytes, and what changes when its content does."""
+
+    path: str
+    bytes: int
+    mark: str
+    """ "sha256:…" of a local file, "etag:…" or the like of a remote one."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The readable files of a location in order, and how many others lie there, by kind."""
+
+    location: str
+    files: tuple[ListedFile, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def snapshot(self) -> str:
+        """A digest of names (relative to the location), sizes and contents."""
+        digest = hashlib.sha256()
+        for file in self.files:
+            digest.update(os.fsencode(f"{file.path.removeprefix(self.location)}\0{file.bytes}\0{file.mark}\n"))
+        return digest.hexdigest()[:SNAPSHOT_DIGITS]
+
+
+T = TypeVar("T")
+
+
+def choose(names: Iterable[tuple[str, T]]) -> tuple[list[tuple[str, T]], dict[str, int]]:
+    """The named things that are in a known format, in order of their names, and a count of the others by suffix."""
+    chosen, others = [], Counter[str]()
+    for name, thing in names:
+        if format_of(name) is None:
+            others[format_suffix(name) or "no suffix"] += 1
+        else:
+            chosen.append((name, thing))
+    return sorted(chosen, key=lambda pair: pair[0]), dict(sorted(others.items()))
+
+
+def walk(folder: str, skipped: frozenset[str] = frozenset()) -> Iterator[tuple[str, str]]:
+    """The files below a folder: names relative to it, and paths. Hidden ones and folders in `skipped` are passed over.
+
+    Links are followed; a folder that is reached in several ways is read once. Raises OSError.
+    """
+    yield from _walk(folder, "", skipped, {_identity(os.stat(folder))})
+
+
+def _walk(folder: str, prefix: str, skipped: frozenset[str], seen: set[tuple[int, int]]) -> Iterator[tuple[str, str]]:
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_file():
+            yield f"{prefix}{entry.name}", entry.path
+        elif entry.is_dir() and entry.name not in skipped and (identity := _identity(entry.stat())) not in seen:
+            seen.add(identity)
+            yield from _walk(entry.path, f"{prefix}{entry.name}/", skipped, seen)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def unreadable(path: str, problem: OSError) -> RequestError:
+    """The error for a path that the system does not let us read."""
+    return RequestError(f"cannot read {path!r}: {problem.strerror}; make it readable, or leave it out of the sources")
+
+
+def weigh(files: Sequence[tuple[str, str]]) -> tuple[ListedFile, ...]:
+    """Named files with their sizes and the checksums of their contents; raises RequestError for one that cannot be read."""
+    threads = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(lambda part: [_weigh(*file) for file in part], (files[place::threads] for place in range(threads))))
+    return tuple(parts[place % threads][place // threads] for place in range(len(files)))
+
+
+def _weigh(name: str, path: str) -> ListedFile:
+    try:
+        with open(path, "rb") as file:
+            return ListedFile(name, os.fstat(file.fileno()).st_size, f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
+    except OSError as problem:
+        raise unreadable(path, problem) from problem
+
+
+def units(files: Iterable[ListedFile]) -> list[tuple[ListedFile, ...]]:
+    """The files in order, in groups of about UNIT_BYTES: a function of the listing alone."""
+    groups: list[list[ListedFile]] = []
+    room = 0
+    for file in files:
+        if file.bytes > room:
+            groups.append([])
+            room = UNIT_BYTES
+        groups[-1].append(file)
+        room -= file.bytes
+    return [tuple(group) for group in groups]
+
+
+@contextmanager
+def unchanged(file: ListedFile, path: Path) -> Iterator[Path]:
+    """A local file for as long as it is read; raises RunError unless it is as it was listed, before and after."""
+    try:
+        before = path.stat()
+        if before.st_size != file.bytes or checksum_of(path) != file.mark:
+            raise changed(file.path)
+        yield path
+        after = path.stat()
+    except FileNotFoundError as problem:
+        raise changed(file.path) from problem
+    if (after.st_size, after.st_mtime_ns, after.st_ino) != (before.st_size, before.st_mtime_ns, before.st_ino):
+        raise changed(file.path)
+
+
+def changed(path: str) -> RunError:
+    """The error for a file whose content is no longer what was listed."""
+    return RunError(f"{path} has changed since it was listed; run the same command again, which takes it as it is now")

@@ -1,0 +1,67 @@
+"""The model card: what is known of a model's making, in words that people and the Hugging Face Hub read."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.workflow.step import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a corpus gave: its address, and what each source holds for training."""
+
+    address: str
+    sources: Mapping[str, Mapping[str, int]]
+    """Source → {"documents", "tokens"}."""
+
+
+def model_card(step: Step[Any], origins: Sequence[Origin], facts: Mapping[str, Any]) -> str:
+    """The README.md of a model: its size, training, sources and recipe. The same bytes for the same making."""
+    lines = [
+        "---",
+        "library_name: transformers",
+        "pipeline_tag: text-generation",
+        "---",
+        f"# {step.address}",
+        "",
+        f"A decoder-only language model of {facts['parameters']:,} parameters, trained from random weights on"
+        f" {facts['tokens']:,} tokens in {facts['steps']:,} steps.",
+        f"The loss went from {facts['loss']['first']:.4f} to {facts['loss']['last']:.4f} nats a token.",
+        "",
+        "```python",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        'model, tokenizer = AutoModelForCausalLM.from_pretrained("."), AutoTokenizer.from_pretrained(".")',
+        "```",
+        "",
+        "## Data",
+        "",
+        "| corpus | source | documents | tokens |",
+        "|---|---|---:|---:|",
+        *(
+            f"| {origin.address} | {_cell(name)} | {counts['documents']:,} | {counts['tokens']:,} |"
+            for origin in origins
+            for name, counts in origin.sources.items()
+        ),
+        "",
+        "The manifest of each corpus names what it was made from, back to every source.",
+        "",
+        "## Inputs",
+        "",
+        *(f"- `{path}`: {needed.address}" for path, needed in step.inputs.items()),
+        "",
+        "## Recipe",
+        "",
+        "```json",
+        json.dumps(step.recipe, indent=2, ensure_ascii=False),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Text that stays inside its cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,91 @@
+"""Every command that the files for clusters, and the pages for people, show is one that there is."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.infra_files.containerfile import instructions
+
+PROJECT = Path(__file__).parents[2]
+PAGES = [
+    PROJECT / "README.md",
+    PROJECT / "CONTRIBUTING.md",
+    *sorted((PROJECT / "docs").rglob("*.md")),
+    *sorted((PROJECT / "infra").rglob("*.yaml")),
+    PROJECT / "infra/Containerfile",
+]
+JOB_COMMAND = re.compile(r"python\S* (?:\S+/)?jobs/(?P<job>[a-z_]+)\.py(?P<arguments>[^\n`;|&]*)")
+
+
+def text_of(page: Path) -> str:
+    """A page's text with continued lines joined, comment marks and a folded entrypoint laid flat."""
+    text = re.sub(r"\\\n[ \t#]*", " ", page.read_text())
+    return re.sub(r"\n[ \t]+--", " --", text)
+
+
+def job_commands() -> list[tuple[str, str, str]]:
+    """The (page, job, arguments) of every job that a page shows."""
+    return [(page.name, found["job"], found["arguments"].strip()) for page in PAGES for found in JOB_COMMAND.finditer(text_of(page))]
+
+
+def shell_snippets() -> list[tuple[str, str]]:
+    """The (name, text) of everything that a shell will read."""
+    cluster = yaml.safe_load((PROJECT / "infra/cluster.yaml").read_text())
+    snippets = [(key, command) for key, commands in cluster.items() if key.endswith("_commands") for command in commands]
+    jobs = [yaml.safe_load(path.read_text()) for path in sorted((PROJECT / "infra/kubernetes").glob("*.yaml"))]
+    snippets += [("entrypoint", job["spec"]["entrypoint"]) for job in jobs]
+    snippets += [("RUN", step.arguments) for step in instructions(PROJECT / "infra/Containerfile") if step.name == "RUN"]
+    return [*snippets, (".ci/run", (PROJECT / ".ci/run").read_text())]
+
+
+@cache
+def help_of(job: str) -> str:
+    """What a job says of its options."""
+    done = subprocess.run(
+        [sys.executable, f"jobs/{job}.py", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        env={**os.environ, "COLUMNS": "240", "NO_COLOR": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_cluster_files_show_how_to_pretrain() -> None:
+    shown = {page for page, job, _ in job_commands() if job == "pretrain"}
+    assert {"pretrain.yaml", "cluster.yaml"} <= shown
+
+
+@pytest.mark.parametrize(("page", "job", "arguments"), job_commands(), ids=lambda value: str(value)[:40])
+def test_every_job_that_is_shown_exists_and_has_the_options_that_are_shown(page: str, job: str, arguments: str) -> None:
+    assert (PROJECT / "jobs" / f"{job}.py").is_file(), f"{page} shows jobs/{job}.py, which is not there"
+    shown = [word.partition("=")[0].rstrip(".,:)'\"") for word in arguments.split() if word.startswith("--")]
+    unknown = [option for option in shown if not re.search(rf"(?<![\w.-]){re.escape(option)}(?![\w.-])", help_of(job))]
+    assert unknown == [], f"{page} shows options that jobs/{job}.py does not have"
+
+
+def test_the_entrypoint_of_the_kubernetes_job_is_a_request_that_can_be_planned(tmp_path: Path) -> None:
+    manifest = yaml.safe_load((PROJECT / "infra/kubernetes/pretrain.yaml").read_text())
+    words = shlex.split(manifest["spec"]["entrypoint"])
+    source = tmp_path / "corpus.txt"
+    source.write_text("A corpus of one line.\n")
+    for option, value in {"--root": tmp_path / "root", "--sources": source}.items():
+        words[words.index(option) + 1] = str(value)
+    done = subprocess.run([sys.executable, *words[1:], "--plan"], capture_output=True, text=True, cwd=PROJECT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.parametrize(("name", "snippet"), shell_snippets(), ids=lambda value: str(value)[:30])
+def test_what_a_shell_will_read_is_a_shell_s_language(name: str, snippet: str) -> None:
+    done = subprocess.run(["bash", "-n"], input=snippet, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{name}: {done.stderr}"
