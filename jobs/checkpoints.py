@@ -38,4 +38,5 @@ def checkpoint_folder(checkpoint: str | None, root: str) -> Path:
     if checkpoint is not None and Path(checkpoint, "config.json").is_file():
         return Path(checkpoint)
     store = open_store(root)
-    return open_artifact(store, checkpoint_step(checkpoint, store)).folder("model")
+    folder: Path = open_artifact(store, checkpoint_step(checkpoint, store)).folder("model")
+    return folder

@@ -17,7 +17,7 @@ from pipeline.evaluate.base import EvalTask
 from pipeline.evaluate.evaluate import Evaluate
 from pipeline.evaluate.perplexity import Perplexity
 from pipeline.storage import Store, open_store
-from pipeline.tokens.tokenize import TokenShards
+from pipeline.tokens.shards import TokenShards
 from pipeline.workflow.step import Reference, Step
 from pipeline.workflow.unit import open_artifact
 

@@ -87,7 +87,9 @@ def corpus_result(targets: Sequence[Step[Any]], manifests: Mapping[str, Manifest
                 dropped[f"{step.name()}/{reason}"] = dropped.get(f"{step.name()}/{reason}", 0) + count
         read += facts["read"] if step.name() == "ingest" else 0
         kept = facts["kept"] if step.name() == "deduplicate" else kept
-    tokens = next((manifests[step.address].facts["tokens"] for step in topological(targets) if step.name() == "tokenize"), {})
+    tokens: Mapping[str, int] = next(
+        (manifests[step.address].facts["tokens"] for step in topological(targets) if step.name() == "tokenize"), {}
+    )
     return {"documents": {"read": read, "kept": kept, "dropped": dropped}, "tokens": tokens, "artifacts": named(targets)}
 
 

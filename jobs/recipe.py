@@ -13,6 +13,7 @@ from pipeline.dedup.deduplicate import Deduplicate
 from pipeline.errors import RequestError
 from pipeline.evaluate.base import EvalTask
 from pipeline.evaluate.evaluate import Evaluate
+from pipeline.evaluate.generation import Sampling
 from pipeline.evaluate.perplexity import Perplexity
 from pipeline.evaluate.sample import Sample
 from pipeline.filters.base import Filter
@@ -86,18 +87,6 @@ class CorpusRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """How the text that a finished run shows is drawn."""
-
-    prompts: tuple[str, ...] = ("",)
-    max_new_tokens: int = 128
-    temperature: float = 0.8
-    top_k: int = 50
-    top_p: float = 0.95
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class Compute:
     """How training runs: none of it is part of what is trained."""
 
@@ -118,7 +107,8 @@ class PretrainRecipe(CorpusRecipe):
 
     weights: tuple[float, ...] = ()
     """The weight of each source in the training data; none: as much of each as there is."""
-    model: Architecture = Llama()
+    model: Architecture = Llama(dim=256, depth=4, heads=4)
+    """Its kind and size."""
     context: int = 256
     """Tokens in a training window."""
     batch: int = 32
@@ -131,7 +121,9 @@ class PretrainRecipe(CorpusRecipe):
     """Whether attention stays inside a document or spans the window."""
     seed: int = 0
     tasks: tuple[EvalTask, ...] = (Perplexity(),)
-    sample: Sampling = Sampling()
+    prompts: tuple[str, ...] = ("",)
+    """What the sample texts begin with."""
+    sampling: Sampling = Sampling()
     compute: Compute = Compute()
 
     @cached_property
@@ -176,10 +168,10 @@ class PretrainRecipe(CorpusRecipe):
 
     @cached_property
     def samples(self) -> Sample:
-        how = self.sample
+        how = self.sampling
         return Sample(
             checkpoint=self.checkpoint,
-            prompts=how.prompts,
+            prompts=self.prompts,
             max_new_tokens=how.max_new_tokens,
             temperature=how.temperature,
             top_k=how.top_k,

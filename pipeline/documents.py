@@ -9,6 +9,8 @@ import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +80,28 @@ def meta_json(fields: Mapping[str, Any]) -> str:
     What JSON does not know is written as its text (dates, decimals, NaN), bytes as their number, and lone
     surrogates as escapes. Raises RecursionError for fields that are nested too deeply.
     """
+    if all(type(value) is str for value in fields.values()):
+        form = _flat(fields)
+    else:
+        try:
+            form = _META.encode(fields)
+        except ValueError:
+            form = _META.encode(_finite(fields))
+    return form if is_utf_8(form) else json.dumps(_finite(fields), sort_keys=True, default=_as_text)
+
+
+def _flat(fields: Mapping[str, str]) -> str:
+    """What an encoder makes of fields that are all text, in half the time: records are many."""
+    return "{" + ", ".join([f"{encode_basestring(name)}: {encode_basestring(fields[name])}" for name in sorted(fields)]) + "}"
+
+
+def is_utf_8(text: str) -> bool:
+    """Whether text can be written in UTF-8: it holds no lone surrogates."""
     try:
-        form = _META.encode(fields)
-    except ValueError:
-        form = _META.encode(_finite(fields))
-    try:
-        form.isascii() or form.encode()
+        text.isascii() or text.encode()
     except UnicodeEncodeError:
-        return json.dumps(_finite(fields), sort_keys=True, default=_as_text)
-    return form
+        return False
+    return True
 
 
 def _as_text(value: Any) -> str:
@@ -135,7 +150,8 @@ def document_batches(documents: Iterable[Document]) -> Iterator[pa.RecordBatch]:
 
 
 def _batch(rows: Sequence[Any], schema: pa.Schema) -> pa.RecordBatch:
-    columns = [pa.array([getattr(row, name) for row in rows], type=kind) for name, kind in zip(schema.names, schema.types, strict=True)]
+    values = zip(*map(attrgetter(*schema.names), rows), strict=True)
+    columns = [pa.array(column, type=kind) for column, kind in zip(values, schema.types, strict=True)]
     return pa.record_batch(columns, schema=schema)
 
 

@@ -1,6 +1,7 @@
 """As small as a run can be while every stage does real work: for trying things out, and for tests. A minute on two cores."""
 
-from jobs.recipe import PretrainRecipe, Sampling
+from jobs.recipe import PretrainRecipe
+from pipeline.evaluate.generation import Sampling
 from pipeline.filters.length import WordCount
 from pipeline.models.llama import Llama
 
@@ -12,5 +13,6 @@ RECIPE = PretrainRecipe(
     context=64,
     batch=8,
     token_budget=8_192,
-    sample=Sampling(prompts=("The ",), max_new_tokens=16),
+    prompts=("The ",),
+    sampling=Sampling(max_new_tokens=16),
 )

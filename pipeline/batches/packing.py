@@ -61,7 +61,7 @@ class Piece:
     @property
     def length(self) -> int:
         """Tokens, with one end-of-text token a row."""
-        return int(self.offsets[-1]) - int(self.offsets[0]) + self.rows.num_rows
+        return int(self.offsets[-1]) - int(self.offsets[0]) + int(self.rows.num_rows)
 
     def rows_between(self, start: int, stop: int) -> tuple[int, int]:
         """The rows that positions start … stop − 1 belong to, as a range."""

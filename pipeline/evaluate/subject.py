@@ -2,6 +2,7 @@
 
 B windows, T tokens, V vocabulary
 """
+# ruff: noqa: N806 - shape letters are capitals
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class Subject:
         nats = functional.cross_entropy(
             logits_BTV.flatten(0, 1), targets_BT.flatten().to(logits_BTV.device), ignore_index=UNSCORED, reduction="none"
         )
-        return nats.view(len(batch), length).sum(dim=1, dtype=torch.float64).tolist()  # type: ignore[no-any-return]
+        return nats.view(len(batch), length).sum(dim=1, dtype=torch.float64).tolist()
 
 
 def windows(owner: int, before: list[int], text: list[int], context: int) -> list[Window]:

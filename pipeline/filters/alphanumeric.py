@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pipeline.documents import Document
 from pipeline.filters.base import Filter
-from pipeline.filters.words import NUMBER, RUN, words_of
+from pipeline.filters.words import words_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +35,11 @@ class Alphanumeric(Filter):
         words = words_of(document.text)
         if words.visible and sum(words.characters) / words.visible < self.characters:
             return "few-alphanumeric-characters"
-        total, numbers = sum(words.counts), words.counts[NUMBER]
-        if total and (total - numbers) / total < self.alphabetic_words:
+        counts, total = words.counts, len(words.hashes)
+        if total and (total - counts.number) / total < self.alphabetic_words:
             return "few-alphabetic-words"
-        runs = numbers + words.counts[RUN]
+        runs = counts.number + counts.run
         if runs == 0 or 2 * runs < total:
             return None
-        length = (words.characters[NUMBER] + words.characters[RUN]) / runs
+        length = (words.characters.number + words.characters.run) / runs
         return "short-words" if length < self.least_length else "long-words" if length > self.most_length else None

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.documents import Document
 from pipeline.errors import RequestError
 from pipeline.filters.base import Filter
-from pipeline.filters.words import HAN_WORD, KANA_WORD, NUMBER, words_of
+from pipeline.filters.words import words_of
 
 # fmt: off
 LANGUAGES = frozenset([
@@ -72,10 +72,10 @@ def identify(text: str) -> Guess:
     """
     sample = _sample(text)
     counts = words_of(sample).counts
-    unspaced, total = counts[HAN_WORD] + counts[KANA_WORD], sum(counts)
+    unspaced, total = counts.han + counts.kana, sum(counts)
     if unspaced and 2 * unspaced >= total:
-        return Guess("ja" if counts[KANA_WORD] / unspaced >= KANA_SHARE else "zh", unspaced / total)
-    if total == counts[NUMBER]:
+        return Guess("ja" if counts.kana / unspaced >= KANA_SHARE else "zh", unspaced / total)
+    if total == counts.number:
         return Guess("zxx", 1.0)
     return _model().classify(sample)
 
@@ -104,7 +104,7 @@ class _Model:
         from pipeline.filters.loops import language_scores
 
         data = unicodedata.normalize("NFC", text.lower() if text.isupper() else text).encode("utf-8", "surrogatepass")
-        scores = language_scores(np.frombuffer(data, np.uint8), *self.arrays) / math.sqrt(len(data))
+        scores = language_scores(np.frombuffer(data, np.uint8), *self.arrays) / math.sqrt(len(data) or 1)
         chances = np.exp(scores - scores.max())
         merged = np.bincount(self.classes, weights=chances)
         best = int(merged.argmax())

@@ -6,11 +6,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pipeline.filters.words import DIGIT, HAN, HAN_WORD, HANGUL, JOINER, KOREAN_RUN, LETTER, MARK, NUMBER, OTHER, RUN, SPACE
+OTHER, SPACE, LETTER, HANGUL, DIGIT, MARK, JOINER, HAN, KANA, SYLLABLE = range(10)
+"""What a character is to a word: LETTER to DIGIT make runs, HAN to SYLLABLE are words by themselves."""
+NUMBER, RUN, KOREAN_RUN, HAN_WORD = range(4)
+"""What a word is: a run without letters, a run with letters, one with Hangul; from HAN_WORD on, a character by itself.
 
-_PRIME = np.uint64(0x9E3779B97F4A7C15)
+All of these stand in this file because numba takes them into its compiled code, and looks at no other file to see
+whether that is still good.
+"""
 TOP, LONGEST = 4, 10
-_SHIFT = np.uint64(29)
+_PRIME = np.uint64(0x9E3779B97F4A7C15)
+_SHIFT, _LEFT, _RIGHT = np.uint64(29), np.uint64(23), np.uint64(41)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -67,8 +73,8 @@ def _joins(codes: NDArray[np.uint32], classes: NDArray[np.uint8], place: int) ->
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _mixed(state: Any, value: Any) -> Any:
-    """64 bits of hash from 64 bits of state and a value."""
-    mixed = (state ^ value) * _PRIME
+    """64 bits of hash from 64 bits of state and a value; their order matters."""
+    mixed = (((state << _LEFT) | (state >> _RIGHT)) ^ value) * _PRIME
     return mixed ^ (mixed >> _SHIFT)
 
 

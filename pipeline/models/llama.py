@@ -37,9 +37,11 @@ class Llama(Architecture):
             if getattr(self, name) < 1:
                 raise RequestError(f"model.{name} is {getattr(self, name)}: use at least 1")
         if self.dim % self.heads or self.head_dim % 2:
-            raise RequestError(f"model.heads is {self.heads}, which does not cut dim {self.dim} into heads of even width: use a divisor of dim / 2")
+            raise RequestError(f"model.heads is {self.heads}, which cannot share dim {self.dim} in even widths: use a divisor of dim / 2")
         if self.heads % self.groups:
-            raise RequestError(f"model.key_value_heads is {self.groups}, which does not divide the {self.heads} heads: use a divisor of heads")
+            raise RequestError(
+                f"model.key_value_heads is {self.groups}, which cannot share {self.heads} heads evenly: use a divisor of heads"
+            )
 
     @property
     def groups(self) -> int:

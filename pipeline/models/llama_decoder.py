@@ -4,6 +4,7 @@ Parameters carry the names that transformers' LlamaForCausalLM gives them, so th
 
 B batch, T tokens, D width, H query heads, G key-value heads, E width of a head, F inner width, N = B · T, V vocabulary
 """
+# ruff: noqa: N803, N806 - shape letters are capitals
 
 import torch
 from torch import Tensor, nn

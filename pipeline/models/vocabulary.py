@@ -6,6 +6,7 @@ twice (the method of Liger Kernel's fused linear cross-entropy; Hsu and others, 
 
 N tokens, D width, V vocabulary
 """
+# ruff: noqa: N803, N806 - shape letters are capitals
 
 from typing import Any
 
@@ -59,6 +60,6 @@ class _CrossEntropy(torch.autograd.Function):
         return total / hidden_ND.shape[0]
 
     @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, None, None]:
         hidden_gradient, weight_gradient = ctx.saved_tensors
         return hidden_gradient * scale.to(hidden_gradient.dtype), (weight_gradient * scale).to(ctx.weight_precision), None, None

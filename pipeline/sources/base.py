@@ -1,11 +1,12 @@
 """A source of documents: where text comes from, in which state, and how its records become documents."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.documents import Document, Dropped, document_id, meta_json
+from pipeline.documents import Document, Dropped, document_id, is_utf_8, meta_json
+from pipeline.errors import RequestError
 from pipeline.sources.formats.base import Bad, Record
 
 NO_TEXT, NOT_A_STRING, EMPTY = "no-text", "text-not-a-string", "empty-text"
@@ -62,6 +63,11 @@ class Source(ABC):
         return Document(document_id(origin, text), text, self.name, origin, self.snapshot, meta)
 
 
+def no_text_field(place: str, text_field: str, fields: Iterable[str]) -> RequestError:
+    """The error for records that have fields, but not the one for the text."""
+    return RequestError(f"{place} has no field {text_field!r}, only {', '.join(fields)}: name the one with the text as text_field")
+
+
 def _fault(text: Any) -> str | None:
     """Why a record's text is no text; None where it is."""
     if text is None:
@@ -70,8 +76,4 @@ def _fault(text: Any) -> str | None:
         return NOT_A_STRING
     if not text:
         return EMPTY
-    try:
-        text.isascii() or text.encode()
-    except UnicodeEncodeError:
-        return LONE_SURROGATE
-    return None
+    return None if is_utf_8(text) else LONE_SURROGATE

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.documents import Document, Dropped
 from pipeline.errors import RequestError
-from pipeline.sources.base import Source
+from pipeline.sources.base import Source, no_text_field
 from pipeline.sources.formats.base import Record, SourceFile
 from pipeline.sources.formats.inspector import Inspector
 from pipeline.sources.formats.known import format_of
@@ -110,9 +110,7 @@ class Files(Source):
     def _require_text(self, file: ListedFile, records: Sequence[Any]) -> None:
         names = dict.fromkeys(name for record in records if isinstance(record, Record) for name in record.fields)
         if names and all(isinstance(record, Record) and record.text is None for record in records):
-            raise RequestError(
-                f"{_shown(file.path)} has no field {self.text_field!r}, only {', '.join(names)}: name the one with the text as text_field"
-            )
+            raise no_text_field(_shown(file.path), self.text_field, names)
 
 
 def _place(location: str) -> tuple[str, Place]:

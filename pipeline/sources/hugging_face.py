@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.documents import Document, Dropped
 from pipeline.errors import RequestError, RunError
-from pipeline.sources.base import Source
+from pipeline.sources.base import Source, no_text_field
 from pipeline.sources.formats.base import Record
 
 SCHEME = "hf://"
@@ -24,7 +24,7 @@ class HuggingFace(Source):
     """
 
     dataset: str
-    """OWNER/NAME on the Hub, or a local folder that `datasets` can load."""
+    """OWNER/NAME on the Hub."""
     config: str | None = None
     """Which of the dataset's configurations, where it has several."""
     split: str = "train"
@@ -41,7 +41,8 @@ class HuggingFace(Source):
         named = LOCATION.fullmatch(location)
         if named is None:
             raise RequestError(f"cannot read {location!r}: write hf://datasets/OWNER/NAME or hf://datasets/OWNER/NAME@REVISION")
-        commit = _commit(named["dataset"], named["revision"])
+        revision = named["revision"]
+        commit = revision if revision and COMMIT.fullmatch(revision) else _commit(named["dataset"], revision)
         return cls(dataset=named["dataset"], config=config, split=split, text_field=text_field, snapshot=commit)
 
     @property
@@ -49,16 +50,15 @@ class HuggingFace(Source):
         return f"hf://datasets/{self.dataset}"
 
     def check(self) -> None:
-        """Raise RequestError where the dataset has no such configuration, split or text field."""
+        """Raise RequestError where the Hub cannot be asked, or the dataset has no such configuration, split or text field."""
+        _commit(self.dataset, self.snapshot)
         try:
             stream = self._stream()
         except RunError as problem:
             raise RequestError(str(problem)) from problem
         fields = stream.column_names
         if fields and self.text_field not in fields:
-            raise RequestError(
-                f"{self.name} has no field {self.text_field!r}, only {', '.join(fields)}: name the one with the text as text_field"
-            )
+            raise no_text_field(self.name, self.text_field, fields)
 
     def partitions(self) -> Sequence[int]:
         return range(self._stream().num_shards)
@@ -85,16 +85,12 @@ class HuggingFace(Source):
 def _rows(stream: Any, name: str) -> Iterator[dict[str, Any]]:
     try:
         yield from stream
-    except GeneratorExit:
-        raise
     except Exception as problem:
         raise RunError(_why(name, problem)) from problem
 
 
 def _commit(dataset: str, revision: str | None) -> str:
-    """The commit that a revision stands for now; a whole commit stands for itself."""
-    if revision is not None and COMMIT.fullmatch(revision):
-        return revision
+    """The commit that a revision stands for now; raises RequestError at once where the Hub does not tell."""
     import huggingface_hub
 
     try:
@@ -106,6 +102,4 @@ def _commit(dataset: str, revision: str | None) -> str:
 
 def _why(name: str, problem: Exception) -> str:
     said = " ".join(str(problem).split()) or type(problem).__name__
-    return (
-        f"cannot read {name}: {said}; check its name, revision and the network (HF_TOKEN for a private one), or give its files as a folder"
-    )
+    return f"cannot read {name}: {said}; check its name, revision and the network (HF_TOKEN for a private one), or use its files"

@@ -4,7 +4,7 @@ import platform
 import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ class PythonLibrary(Source):
             yield self.settle(location, Record(place, text, {"topic": topic}))
 
 
+@cache
 def _folder() -> str:
     return sysconfig.get_path("stdlib")
 

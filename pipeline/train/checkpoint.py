@@ -119,7 +119,8 @@ class Checkpoints:
         entries = []
         for place in sorted(place for place in local.rglob("*") if place.is_file()):
             checksum = checksum_of(place)
-            entry = FileEntry(f"{checksum.removeprefix('sha256:')[:12]}/{place.relative_to(local).as_posix()}", place.stat().st_size, checksum)
+            path = f"{checksum.removeprefix('sha256:')[:12]}/{place.relative_to(local).as_posix()}"
+            entry = FileEntry(path, place.stat().st_size, checksum)
             self.store.put_new(f"{target}/{entry.path}", place)
             entries.append(entry)
         return tuple(entries)

@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pipeline.batches.order import Batch
+from numpy.typing import NDArray
+
+from pipeline.batches.packing import Batch
 from pipeline.errors import RunError
 from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.engine import Engine
@@ -32,7 +34,7 @@ REPORT_SECONDS = 2.0
 """Between two reports: one may cost more than a short step."""
 
 
-class Order(Protocol):
+class BatchOrder(Protocol):
     """The order of the training data."""
 
     def batch(self, step: int, rows: slice) -> Batch:
@@ -61,7 +63,7 @@ class Loop:
 
     course: Course
     engine: Engine
-    order: Order
+    order: BatchOrder
     held_out: Batch | None
     member: Member
     checkpoints: Checkpoints
@@ -119,7 +121,7 @@ class Loop:
         """Tokens, targets, and where attention stays inside documents, what says where these begin; each [rows, context]."""
         import torch
 
-        arrays = [batch.tokens[rows, :-1], batch.tokens[rows, 1:]]
+        arrays: list[NDArray[Any]] = [batch.tokens[rows, :-1], batch.tokens[rows, 1:]]
         if self.course.attend == "document":
             arrays += [batch.documents[rows], batch.positions[rows]]
         return [torch.from_numpy(array).to(self.engine.device) for array in arrays]

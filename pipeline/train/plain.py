@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # a recipe is read without loading torch
     from torch import Tensor, nn
 
 STATE = "state.safetensors"
+ADAMW = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW keeps of each parameter: its step count and two moments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,19 +79,17 @@ class PlainEngine:
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
                 parameter.copy_(state[f"weight.{name}"])
-                self.optimizer.state[parameter] = {
-                    key: state[f"{key}.{name}"].to(parameter.device) for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}.{name}" in state
-                }
+                moments = {key: state[f"{key}.{name}"] for key in ADAMW}
+                self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in moments.items()}
 
     def weights(self) -> "dict[str, Tensor]":
         return {name: parameter.detach().float().cpu().contiguous() for name, parameter in self.model.named_parameters()}
 
     def _state(self) -> "dict[str, Tensor]":
-        """Weights, and what AdamW keeps of each: its step count and two moments."""
-        state: dict[str, Any] = {}
+        state: dict[str, Tensor] = {}
         for name, parameter in self.model.named_parameters():
             state[f"weight.{name}"] = parameter.detach().contiguous()
-            state |= {f"{key}.{name}": value.contiguous() for key, value in self.optimizer.state.get(parameter, {}).items()}
+            state |= {f"{key}.{name}": self.optimizer.state[parameter][key].contiguous() for key in ADAMW}
         return state
 
     def _precision(self) -> AbstractContextManager[Any]:
@@ -117,5 +117,7 @@ def average(gradients: "list[Tensor]", size: int) -> None:
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(flat)
     flat /= size
-    for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
+    start = 0
+    for gradient in gradients:
+        gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+        start += gradient.numel()

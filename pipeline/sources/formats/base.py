@@ -45,11 +45,9 @@ class SourceFile:
     def compression(self) -> str | None:
         return COMPRESSIONS.get(os.path.splitext(self.name.lower())[1])
 
-    @contextmanager
-    def open(self) -> Iterator[io.BufferedReader]:
-        """The file's bytes as a buffered stream; reading raises BrokenStream for damage and bombs."""
-        with open_stream(self.path, self.compression) as stream:
-            yield stream
+    def open(self) -> io.BufferedReader:
+        """The file's bytes as a buffered stream, to be closed; reading raises BrokenStream for damage and bombs."""
+        return open_stream(self.path, self.compression)
 
     @contextmanager
     def plain(self) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from pipeline.sources.formats.base import RECORD_BYTES, TOO_LARGE, UNDECODABLE, Bad, Format, Record, SourceFile
-from pipeline.sources.formats.lines import MALFORMED, encoding_of, text_lines
+from pipeline.sources.formats.lines import MALFORMED, encoding_of, open_text, text_lines
 from pipeline.sources.formats.streams import BrokenStream
 
 MALFORMED_CSV, SHORT_ROW, LONG_ROW = "malformed-csv", "short-row", "long-row"
@@ -22,8 +22,8 @@ class Csv(Format):
     delimiter: ClassVar[str] = ","
 
     def read(self, file: SourceFile, text_field: str) -> Iterator[Record | Bad]:
-        with file.open() as stream:
-            rows = self._rows(_bounded(text_lines(stream, encoding_of(stream), "")))
+        with file.open() as stream, open_text(stream, encoding_of(stream), "") as text:
+            rows = self._rows(_bounded(text_lines(text)))
             _, header = next(rows, (0, []))
             if isinstance(header, str):
                 raise BrokenStream(header)

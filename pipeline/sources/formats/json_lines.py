@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.sources.formats.base import TOO_LARGE, UNDECODABLE, Bad, Format, Record, SourceFile
-from pipeline.sources.formats.lines import MALFORMED, byte_lines, encoding_of, is_wide, text_lines
+from pipeline.sources.formats.lines import MALFORMED, byte_lines, encoding_of, is_wide, open_text, text_lines
 
 MALFORMED_JSON, NOT_AN_OBJECT = "malformed-json", "not-an-object"
 BYTE_ORDER_MARK = "\ufeff"
+_decode = json.JSONDecoder().decode
 
 
 class JsonLines(Format):
@@ -18,12 +19,18 @@ class JsonLines(Format):
 
     def read(self, file: SourceFile, text_field: str) -> Iterator[Record | Bad]:
         with file.open() as stream:
-            lines: Iterator[bytes | str | None]
-            lines = text_lines(stream, encoding_of(stream), "\n") if is_wide(stream) else byte_lines(stream)
-            for place, line in enumerate(lines, 1):
-                record = _record(place, line, text_field)
-                if record is not None:
-                    yield record
+            if is_wide(stream):
+                with open_text(stream, encoding_of(stream), "\n") as text:
+                    yield from _records(text_lines(text), text_field)
+            else:
+                yield from _records(byte_lines(stream), text_field)
+
+
+def _records(lines: Iterator[bytes | None] | Iterator[str | None], text_field: str) -> Iterator[Record | Bad]:
+    for place, line in enumerate(lines, 1):
+        record = _record(place, line, text_field)
+        if record is not None:
+            yield record
 
 
 def _record(place: int, line: bytes | str | None, text_field: str) -> Record | Bad | None:
@@ -34,14 +41,14 @@ def _record(place: int, line: bytes | str | None, text_field: str) -> Record | B
         text = line.decode() if isinstance(line, bytes) else line
     except UnicodeDecodeError:
         return Bad(place, UNDECODABLE)
-    if MALFORMED in text:
+    if text is line and MALFORMED in text:
         return Bad(place, UNDECODABLE)
     if place == 1:
         text = text.removeprefix(BYTE_ORDER_MARK)
-    if not text.strip():
+    if text.isspace():
         return None
     try:
-        return record_of(place, json.loads(text), text_field)
+        return record_of(place, _decode(text), text_field)
     except (ValueError, RecursionError):
         return Bad(place, MALFORMED_JSON)
 

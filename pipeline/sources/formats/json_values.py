@@ -22,8 +22,8 @@ class Json(Format):
         if _is_json_lines(file):
             yield from JsonLines().read(file, text_field)
             return
-        with file.open() as stream:
-            values = Values(open_text(stream, encoding_of(stream), ""))
+        with file.open() as stream, open_text(stream, encoding_of(stream), "") as text:
+            values = Values(text)
             for place, value in enumerate(values):
                 yield record_of(place, value, text_field) if values.decodable else Bad(place, UNDECODABLE)
 

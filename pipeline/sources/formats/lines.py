@@ -3,6 +3,7 @@
 import codecs
 import io
 from collections.abc import Iterator
+from typing import TextIO
 
 from pipeline.sources.formats.base import RECORD_BYTES
 from pipeline.sources.formats.encodings import detect
@@ -30,9 +31,8 @@ def byte_lines(stream: io.BufferedReader, most: int = RECORD_BYTES) -> Iterator[
             yield line
 
 
-def text_lines(stream: io.BufferedReader, encoding: str, newline: str, most: int = RECORD_BYTES) -> Iterator[str | None]:
-    """The lines with their ends, of at most `most` characters; None for a longer one. `newline` as in `open`."""
-    text = open_text(stream, encoding, newline)
+def text_lines(text: TextIO, most: int = RECORD_BYTES) -> Iterator[str | None]:
+    """The lines with their ends, of at most `most` characters; None for a longer one."""
     while line := text.readline(most + 1):
         if len(line) > most:
             while line and line[-1] not in "\r\n":

@@ -68,15 +68,11 @@ def _reason(message: str) -> str:
     return BOMB if "too much memory" in message else DAMAGED
 
 
-@contextmanager
-def open_stream(path: Path, compression: str | None) -> Iterator[io.BufferedReader]:
+def open_stream(path: Path, compression: str | None) -> io.BufferedReader:
     """A file's bytes, uncompressed, as a buffered stream."""
     if compression is None:
-        with open(path, "rb", buffering=BUFFER_BYTES) as stream:
-            yield stream
-    else:
-        with io.BufferedReader(_Expanding(path, compression), CHUNK_BYTES) as stream:
-            yield stream
+        return io.BufferedReader(io.FileIO(path), BUFFER_BYTES)
+    return io.BufferedReader(_Expanding(path, compression), CHUNK_BYTES)
 
 
 @contextmanager

@@ -1,0 +1,179 @@
+"""DeepSpeed ZeRO behind the engine protocol (Rajbhandari et al., 2020): the members of a gang share what each would hold alone.
+
+| stage | what is shared out |
+|---|---|
+| 0 | nothing: data parallel |
+| 1 | the optimizer's moments |
+| 2 | and the gradients |
+| 3 | and the weights |
+
+Numbers are those of the plain engine: weights, moments, gradients and their exchange are in fp32, and bf16 narrows the
+matrix products alone (torch.autocast), so that all stages can be compared with it. The optimizer is PyTorch's AdamW,
+so nothing is compiled at run time. What DeepSpeed says goes to the log, nothing of it to stdout.
+"""
+
+import logging
+import math
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipeline.errors import RequestError
+from pipeline.train.engine import Engine, Update
+from pipeline.train.plain import own_device
+from pipeline.workflow.step import Member
+
+if TYPE_CHECKING:  # a recipe is read without loading torch
+    from torch import Tensor, nn
+
+STATE = "zero"  # the tag of a checkpoint, which is a folder in the folder that it is saved to
+STAGES = (0, 1, 2, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepSpeedEngines:
+    """Starts DeepSpeed engines of one ZeRO stage."""
+
+    zero: Literal[0, 1, 2, 3] = 1
+
+    def __post_init__(self) -> None:
+        if self.zero not in STAGES:
+            raise RequestError(f"zero is {self.zero!r}: use 0, 1, 2 or 3")
+
+    def start(self, model: "nn.Module", update: Update, accumulation: int, member: Member) -> Engine:
+        return DeepSpeedEngine(model, update, accumulation, member, self.zero)
+
+
+class DeepSpeedEngine:
+    """A model in training under DeepSpeed."""
+
+    def __init__(self, model: "nn.Module", update: Update, accumulation: int, member: Member, zero: int) -> None:
+        import torch
+        from torch.optim import AdamW
+
+        self.device = own_device()
+        if self.device.type == "cpu":
+            os.environ["DS_ACCELERATOR"] = "cpu"
+        _join_group(member)
+        with _quiet():
+            import deepspeed
+
+            _speak_through_the_log()
+            deepspeed.ops.__compatible_ops__ = {}  # else it looks for compilers, and builds an exchange through shared memory
+            model.to(self.device)
+            if update.precision == "bf16":  # as the plain engine does; DeepSpeed turns off an autocast that is set around it
+                model.forward = torch.autocast(self.device.type, torch.bfloat16)(model.forward)
+            recipe = update.optimizer
+            groups = [group for group in recipe.groups(model) if group["params"]]
+            optimizer = AdamW(groups, betas=(recipe.beta1, recipe.beta2), eps=recipe.epsilon, fused=zero == 0)
+            self.engine, *_ = deepspeed.initialize(
+                model=model,
+                optimizer=optimizer,
+                config=_config(update, accumulation, member.size, zero),
+                dist_init_required=False,
+            )
+        self.update, self.zero = update, zero
+        self.open_micro_step = False
+
+    def loss(self, *inputs: "Tensor") -> "Tensor":
+        loss: Tensor = self.engine(*inputs)
+        return loss
+
+    def backward(self, loss: "Tensor") -> None:
+        """DeepSpeed divides by the accumulation; it counts a micro-batch as done when its `step` is called."""
+        if self.open_micro_step:
+            self.engine.step()
+        self.engine.backward(loss)
+        self.open_micro_step = True
+
+    def step(self, learning_rate: float) -> float:
+        """A gradient that is not finite is told by the norm that is returned: from stage 1 on, DeepSpeed skips that update in silence."""
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        norm = self._clip() if self.zero == 0 else None
+        self.engine.step()
+        self.open_micro_step = False
+        if norm is None:
+            norm = self.engine.get_global_grad_norm()
+        return math.nan if norm is None else float(norm)
+
+    def _clip(self) -> float:
+        """Stage 0 has no optimizer of DeepSpeed's, so no norm: the gradients are averaged already, and are clipped here."""
+        from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+        parameters = list(self.engine.module.parameters())
+        norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        if self.update.clip:
+            clip_grads_with_norm_(parameters, self.update.clip, norm)
+        return float(norm)
+
+    def save(self, folder: Path) -> None:
+        with _quiet():
+            self.engine.save_checkpoint(str(folder), tag=STATE, save_latest=False)
+
+    def load(self, folder: Path) -> None:
+        with _quiet():
+            self.engine.load_checkpoint(str(folder), tag=STATE)
+
+    def weights(self) -> "dict[str, Tensor]":
+        """At stage 3 the members bring each weight together in turn, and the first one keeps it."""
+        return {name: parameter for name, parameter in self._whole()}
+
+    def _whole(self) -> "Iterator[tuple[str, Tensor]]":
+        import deepspeed
+        from torch import distributed
+
+        first = distributed.get_rank() == 0
+        for name, parameter in self.engine.module.named_parameters():
+            with deepspeed.zero.GatheredParameters([parameter], enabled=self.zero == 3):
+                if first or self.zero < 3:
+                    yield name, parameter.detach().float().cpu().clone().contiguous()
+
+
+def _config(update: Update, accumulation: int, size: int, zero: int) -> dict[str, Any]:
+    """DeepSpeed's configuration. Micro-batches are counted by the caller, so their size here is only a number that must be there."""
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": accumulation,
+        "train_batch_size": accumulation * size,
+        "gradient_clipping": update.clip if zero else 0.0,
+        "zero_optimization": {"stage": zero},
+        "zero_allow_untested_optimizer": True,
+        "steps_per_print": sys.maxsize,
+    }
+
+
+def _join_group(member: Member) -> None:
+    """A process group for an engine that was started alone. Without other members nobody needs to reach it."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        return
+    if member.size > 1:
+        raise RequestError(f"a DeepSpeed engine for {member.size} processes needs their process group: start them as a gang")
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    os.environ.setdefault("LOCAL_RANK", "0")
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """DeepSpeed prints, and warns of what only it could change."""
+    with redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _speak_through_the_log() -> None:
+    """DeepSpeed's logger has a handler of its own, on stdout."""
+    logger = logging.getLogger("DeepSpeed")
+    logger.handlers.clear()
+    logger.propagate = True
+    warnings.filterwarnings("ignore", message=r".torch\.distributed\.\w+. is deprecated", category=FutureWarning)  # its to follow, not ours
+
+

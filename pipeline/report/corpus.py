@@ -1,0 +1,137 @@
+"""The corpus: what every stage read, kept and dropped and why, and what each source gave."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.report.graph import title_of
+from pipeline.report.made import Made, Story
+from pipeline.report.markup import Markup, tag
+from pipeline.report.words import compact, count, percent
+
+SHOWN_SOURCES = 20
+
+
+def corpus_section(story: Story) -> Markup | None:
+    """None where the graph has no stage of documents."""
+    if not story.stages:
+        return None
+    return tag("section", tag("h2", "The corpus"), _funnel(story), _sources(story), id="corpus")
+
+
+def _funnel(story: Story) -> Markup:
+    """A row a stage and a row a reason; a reason's bar begins where what was kept ends, so that all bars share one scale."""
+    whole = max((made.facts["read"] for made in story.stages), default=0)
+    read = sum(made.facts["read"] for made in story.entering)
+    kept = sum(made.facts["kept"] for made in story.leaving)
+    dropped = sum(count for made in story.stages for count in made.facts["dropped"].values())
+    return tag(
+        "div",
+        tag(
+            "p",
+            *(tag("strong", count(read)), " read = ", tag("strong", count(kept)), " kept + ", tag("strong", count(dropped)), " dropped"),
+            class_="balance",
+        ),
+        tag(
+            "table",
+            tag("thead", tag("tr", _heads("Stage", ("", "bars"), ("Documents", "number"), ("Share", "number")))),
+            [_stage(made, whole) for made in story.stages],
+            class_="funnel",
+        ),
+    )
+
+
+def _heads(first: str, *others: tuple[str, str]) -> list[Markup]:
+    return [tag("th", first, scope="col"), *(tag("th", words, class_=css, scope="col") for words, css in others)]
+
+
+def _stage(made: Made, whole: int) -> Markup:
+    read, kept = made.facts["read"], made.facts["kept"]
+    rows, before = [], kept
+    for reason, dropped in sorted(made.facts["dropped"].items(), key=lambda item: (-item[1], item[0])):
+        rows.append(
+            tag(
+                "tr",
+                tag("th", reason, scope="row", class_="reason"),
+                tag("td", _bar("dropped", before, dropped, whole), class_="bars"),
+                tag("td", f"− {count(dropped)}", class_="number"),
+                tag("td", percent(dropped, read), class_="number"),
+            )
+        )
+        before += dropped
+    head = tag(
+        "tr",
+        tag("th", title_of(made.name), scope="row"),
+        tag("td", _bar("kept", 0, kept, whole), class_="bars"),
+        tag("td", count(kept), tag("small", f" of {count(read)}"), class_="number"),
+        tag("td", percent(kept, read), class_="number"),
+        class_="stage",
+    )
+    return tag("tbody", head, rows)
+
+
+def _bar(css: str, start: float, length: float, whole: float) -> Markup | None:
+    if not length or not whole:
+        return None
+    return tag("i", class_=f"bar {css}", style=f"margin-left:{100 * start / whole:.2f}%;width:{100 * length / whole:.3f}%")
+
+
+def _sources(story: Story) -> Markup | None:
+    rows = sorted(_by_source(story).items(), key=lambda item: (-item[1].get("characters", 0), item[0]))
+    if not rows:
+        return None
+    columns = [column for column in ("read", "kept", "characters", "tokens") if any(column in counts for _, counts in rows)]
+    whole = sum(counts.get("characters", 0) for _, counts in rows)
+    head = tag(
+        "thead",
+        tag("tr", _heads("Source", *((column.capitalize(), "number") for column in columns), ("Share of characters", "bars share"))),
+    )
+    shown, others = rows[:SHOWN_SOURCES], rows[SHOWN_SOURCES:]
+    return tag(
+        "div",
+        tag("h3", "By source"),
+        tag("table", head, tag("tbody", [_source(name, counts, columns, whole) for name, counts in shown]), class_="sources"),
+        tag(
+            "details",
+            tag("summary", f"{count(len(others))} more sources"),
+            tag("table", tag("tbody", [_source(name, counts, columns, whole) for name, counts in others]), class_="sources"),
+        )
+        if others
+        else None,
+    )
+
+
+def _source(name: str, counts: Mapping[str, Any], columns: list[str], whole: int) -> Markup:
+    characters = counts.get("characters", 0)
+    return tag(
+        "tr",
+        tag("th", name, scope="row", class_="source"),
+        [tag("td", _cell(column, counts.get(column)), class_="number") for column in columns],
+        tag("td", _bar("kept", 0, characters, whole), tag("small", percent(characters, whole)), class_="bars share"),
+    )
+
+
+def _cell(column: str, number: int | None) -> str:
+    if number is None:
+        return "–"
+    return count(number) if column in ("read", "kept") else compact(number)
+
+
+def _by_source(story: Story) -> dict[str, dict[str, Any]]:
+    """What came in of each source, what the last stages kept of it, and its tokens."""
+    found: dict[str, dict[str, Any]] = {}
+    for made in story.entering:
+        for name, counts in made.facts.get("sources", {}).items():
+            _add(found, name, "read", counts.get("kept", 0) + counts.get("dropped", 0))
+    for made in story.leaving:
+        for name, counts in made.facts.get("sources", {}).items():
+            for column in ("kept", "characters"):
+                _add(found, name, column, counts.get(column, 0))
+    for made in story.tokenized:
+        for name, counts in made.facts.get("sources", {}).items():
+            _add(found, name, "tokens", counts.get("tokens", 0))
+    return found
+
+
+def _add(found: dict[str, dict[str, Any]], name: str, column: str, number: int) -> None:
+    counts = found.setdefault(name, {})
+    counts[column] = counts.get(column, 0) + number

@@ -1,0 +1,107 @@
+"""What a report is made from: the steps of a graph with their manifests, and the metrics that training left."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pipeline.storage import Store
+from pipeline.workflow.artifact import Artifact, Manifest, read_manifest
+from pipeline.workflow.step import Step, topological
+
+
+@dataclass(frozen=True)
+class Made:
+    """A step of the graph; its manifest is None where it was not built."""
+
+    step: Step[Any]
+    store: Store
+    manifest: Manifest | None
+
+    @property
+    def name(self) -> str:
+        return self.address.split("/")[0]
+
+    @property
+    def address(self) -> str:
+        return self.step.address
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return self.manifest.facts if self.manifest else {}
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        return self.manifest.recipe if self.manifest else self.step.recipe
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        return self.manifest.provenance if self.manifest else {}
+
+    @property
+    def seconds(self) -> float:
+        return float(self.provenance.get("seconds", 0.0))
+
+    @property
+    def bytes(self) -> int:
+        return sum(entry.bytes for entry in self.manifest.files) if self.manifest else 0
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows that training wrote, in order of steps."""
+        if self.manifest is None:
+            return []
+        artifact = Artifact(self.store, self.manifest)
+        lines = [line for entry in artifact.files("metrics") for line in artifact.local(entry).read_bytes().splitlines() if line.strip()]
+        return [row for row in map(json.loads, lines) if isinstance(row.get("step"), int)]
+
+
+@dataclass(frozen=True)
+class Story:
+    """The steps of a graph, inputs first, sorted out by what their facts hold."""
+
+    made: Sequence[Made]
+
+    @property
+    def stages(self) -> list[Made]:
+        """The steps that read, kept and dropped documents."""
+        return [made for made in self.made if {"read", "kept", "dropped"} <= made.facts.keys()]
+
+    @property
+    def tokenized(self) -> list[Made]:
+        return [made for made in self.made if isinstance(made.facts.get("tokens"), Mapping)]
+
+    @property
+    def trained(self) -> list[Made]:
+        return [made for made in self.made if isinstance(made.facts.get("loss"), Mapping)]
+
+    @property
+    def scores(self) -> dict[str, Mapping[str, Any]]:
+        """Task → metrics, over all evaluations."""
+        return {task: metrics for made in self.made for task, metrics in made.facts.get("scores", {}).items()}
+
+    @property
+    def samples(self) -> list[Mapping[str, Any]]:
+        return [sample for made in self.made for sample in made.facts.get("samples", ())]
+
+    @property
+    def seconds(self) -> float:
+        return sum(made.seconds for made in self.made)
+
+    @property
+    def entering(self) -> list[Made]:
+        """The stages at which documents come in: those that read no other stage."""
+        stages = {made.address for made in self.stages}
+        return [made for made in self.stages if not any(needed.address in stages for needed in made.step.inputs.values())]
+
+    @property
+    def leaving(self) -> list[Made]:
+        """The stages whose documents no other stage reads."""
+        read = {needed.address for made in self.stages for needed in made.step.inputs.values()}
+        return [made for made in self.stages if made.address not in read]
+
+
+def story_of(targets: Sequence[Step[Any]], store: Store) -> Story:
+    """The steps that the targets need, with what their manifests say."""
+    return Story([Made(step, store, read_manifest(store, step.address)) for step in topological(targets)])

@@ -1,0 +1,104 @@
+"""Training: curves over steps, and what it came to; the scores of evaluations; samples."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.report.chart import Line, Point, chart, smoothed
+from pipeline.report.graph import title_of
+from pipeline.report.made import Made, Story
+from pipeline.report.markup import Markup, tag
+from pipeline.report.words import compact, count, metric, percent
+
+
+def training_section(story: Story) -> Markup | None:
+    """None where nothing was trained."""
+    if not story.trained:
+        return None
+    return tag("section", tag("h2", "Training"), [_training(made) for made in story.trained], id="training")
+
+
+def _training(made: Made) -> Markup:
+    loss, validation = _curve(made, "loss"), _curve(made, "validation_loss")
+    charts = [
+        chart("Throughput", [Line("tokens a second", _curve(made, "tokens_per_second"), "train")], "step", True, compact),
+        chart("Learning rate", [Line("learning rate", _curve(made, "learning_rate"), "train")], "step", True),
+        chart("Gradient norm", [Line("gradient norm", _curve(made, "gradient_norm"), "train")], "step", True),
+    ]
+    return tag(
+        "div",
+        chart(
+            "Loss",
+            [
+                Line("each step", loss, "train raw", told=False),
+                Line("training, smoothed", smoothed(loss), "train"),
+                Line("validation", validation, "validation", dots=True),
+            ],
+            "step",
+        ),
+        tag("div", [figure for figure in charts if figure], class_="charts"),
+        tag("dl", [tag("div", tag("dt", what), tag("dd", words)) for what, words in _came_to(made.facts)], class_="pairs"),
+    )
+
+
+def _curve(made: Made, name: str) -> list[Point]:
+    """(step, value) wherever the metric was measured."""
+    return [(row["step"], row[name]) for row in made.metrics if isinstance(row.get(name), int | float)]
+
+
+def _came_to(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    loss = facts.get("loss", {})
+    said = [("Loss, first and last", f"{metric(loss.get('first'))} → {metric(loss.get('last'))}")]
+    for name, words in (
+        ("steps", count),
+        ("tokens", compact),
+        ("parameters", compact),
+        ("tokens_per_second", compact),
+        ("mfu", lambda share: percent(share, 1)),
+        ("workers", count),
+        ("flops_per_token", compact),
+    ):
+        if isinstance(facts.get(name), int | float):
+            said.append((NAMES.get(name, title_of(name)), words(facts[name])))
+    return said
+
+
+NAMES = {"mfu": "Model FLOPs utilisation", "tokens_per_second": "Tokens a second", "flops_per_token": "FLOPs a token"}
+
+
+def scores_section(story: Story) -> Markup | None:
+    """A row a metric of every task; None where nothing was evaluated."""
+    if not story.scores:
+        return None
+    return tag(
+        "section",
+        tag("h2", "Evaluation"),
+        tag(
+            "table",
+            tag("thead", tag("tr", tag("th", "Task", scope="col"), tag("th", "Metric", scope="col"), tag("th", "Value", class_="number"))),
+            [tag("tbody", _task(task, metrics)) for task, metrics in story.scores.items()],
+            class_="scores",
+        ),
+        id="evaluation",
+    )
+
+
+def _task(task: str, metrics: Mapping[str, Any]) -> list[Markup]:
+    rows = [(name, value) for name, value in metrics.items() if name != "n"]
+    examples = f" on {count(metrics['n'])}" if isinstance(metrics.get("n"), int) else ""
+    heads = [tag("th", task, tag("small", examples), scope="rowgroup", rowspan=len(rows))] + [None] * len(rows)
+    return [
+        tag("tr", head, tag("td", name.replace("_", " ")), tag("td", metric(value), class_="number"))
+        for head, (name, value) in zip(heads, rows, strict=False)
+    ]
+
+
+def samples_section(story: Story) -> Markup | None:
+    """What the model wrote, the prompts set apart; None where it wrote nothing."""
+    if not story.samples:
+        return None
+    samples = [
+        tag("blockquote", tag("b", str(sample.get("prompt", ""))), str(sample.get("text", "")), dir="auto") for sample in story.samples
+    ]
+    return tag(
+        "section", tag("h2", "Samples"), tag("p", "The prompt in bold, then what the model wrote.", class_="note"), samples, id="samples"
+    )

@@ -1,0 +1,46 @@
+"""The chunked projection onto the vocabulary equals the plain one."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from pipeline.models import vocabulary
+from pipeline.models.vocabulary import VocabularyHead
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows=st.integers(1, 40), size=st.integers(2, 50), held=st.integers(1, 500), scale=st.floats(0.1, 30))
+def test_any_division_into_chunks_gives_the_loss_and_gradients_of_the_whole(rows: int, size: int, held: int, scale: float) -> None:
+    torch.manual_seed(rows * size)
+    head = VocabularyHead(8, size).double()
+    hidden, targets = (scale * torch.randn(rows, 8).double()).requires_grad_(), torch.randint(size, (rows,))
+    expected = functional.cross_entropy(functional.linear(hidden, head.weight), targets)
+    wanted = torch.autograd.grad(3 * expected, (hidden, head.weight))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vocabulary, "CHUNK_LOGITS", held)
+        loss = head(hidden, targets)
+        found = torch.autograd.grad(3 * loss, (hidden, head.weight))
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_the_loss_is_in_fp32_where_the_products_are_in_bf16() -> None:
+    head, hidden, targets = VocabularyHead(8, 50), torch.randn(16, 8, requires_grad=True), torch.randint(50, (16,))
+    plain = head(hidden, targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = head(hidden, targets)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert head.weight.grad is not None
+    assert head.weight.grad.dtype == torch.float32
+    torch.testing.assert_close(loss, plain, atol=0.02, rtol=0)
+
+
+def test_without_gradients_none_are_made() -> None:
+    head = VocabularyHead(8, 50)
+    with torch.no_grad():
+        loss = head(torch.randn(16, 8), torch.randint(50, (16,)))
+    assert not loss.requires_grad
