@@ -7,7 +7,7 @@ if not __package__:  # run as a script: from anywhere, installed or not, and wit
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from jobs.command import Invocation, Result, execute
-from jobs.launch import carry_out, corpus_result, outcome_result, planned, show_corpus, show_plan
+from jobs.launch import carry_out, corpus_result, outcome_result, planned, report_page, show_corpus, show_plan
 from jobs.recipe import CorpusRecipe
 
 
@@ -17,12 +17,17 @@ def corpus(invocation: Invocation[CorpusRecipe]) -> Result:
     outcome = carry_out("corpus", targets, invocation.options)
     if outcome is None:
         return planned(targets, invocation.options)
-    return {**outcome_result(outcome), **corpus_result(targets, outcome.manifests)}
+    report = report_page(targets, invocation.options)
+    return {**outcome_result(outcome), **corpus_result(targets, outcome.manifests), "report": report}
 
 
 def show(result: Result) -> str:
     """The result in words."""
-    return show_plan(result) if "plan" in result else f"{show_corpus(result)}\ncorpus: {result['artifacts']['deduplicate']}"
+    return (
+        show_plan(result)
+        if "plan" in result
+        else f"{show_corpus(result)}\ncorpus: {result['artifacts']['deduplicate']}\nreport: {result['report']}"
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 
 from infra.ray_cluster import check_cluster, cluster
 from jobs.command import Options
+from pipeline.report.page import write_report
 from pipeline.storage import Store, open_store
 from pipeline.workflow.artifact import Manifest
 from pipeline.workflow.events import Listener
@@ -91,6 +92,11 @@ def corpus_result(targets: Sequence[Step[Any]], manifests: Mapping[str, Manifest
         (manifests[step.address].facts["tokens"] for step in topological(targets) if step.name() == "tokenize"), {}
     )
     return {"documents": {"read": read, "kept": kept, "dropped": dropped}, "tokens": tokens, "artifacts": named(targets)}
+
+
+def report_page(targets: Sequence[Step[Any]], options: Options) -> str:
+    """Write the report page of a finished graph into the root; returns where it is."""
+    return write_report(targets, open_store(options.root), f"reports/{targets[0].address.replace('/', '-')}.html")
 
 
 def outcome_result(outcome: Outcome) -> dict[str, Any]:

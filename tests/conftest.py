@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from pipeline.storage import Store, open_store
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.run import InlineExecutor, run
 from pipeline.workflow.step import Step
 from pipeline.workflow.unit import open_artifact
+
+settings.register_profile("millrace", deadline=None)  # machines are shared: a slow example proves nothing
+settings.load_profile("millrace")
 
 
 @pytest.fixture(scope="session")

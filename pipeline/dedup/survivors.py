@@ -47,20 +47,13 @@ def _similarity(sets: NDArray[np.uint64], one: int, one_end: int, other: int, ot
     if min(one_end - one, other_end - other) < needed:
         return 0.0
     shared, spare = 0, sizes - 2 * needed
-    while one < one_end and other < other_end:
-        if sets[one] == sets[other]:
-            shared += 1
-            one += 1
-            other += 1
-            continue
-        if spare == 0:
-            return 0.0
-        spare -= 1
-        if sets[one] < sets[other]:
-            one += 1
-        else:
-            other += 1
-    return shared / (sizes - shared)
+    while one < one_end and other < other_end and spare >= 0:
+        left, right = sets[one], sets[other]
+        shared += left == right
+        spare -= left != right
+        one += left <= right
+        other += right <= left
+    return shared / (sizes - shared) if spare >= 0 else 0.0
 
 
 @kernel(INTEGER(HASHES, OFFSETS, PLACE_ROWS, INTEGER, REAL, INTEGER, OFFSETS_OUT, REALS_OUT))

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from pipeline.report.markup import Markup, tag
 from pipeline.report.words import compact, metric
@@ -81,10 +82,10 @@ def chart(
             "div",
             [tag("span", words(tick), class_="y-tick", style=f"bottom:{100 * up.place(tick):.2f}%") for tick in up.ticks],
             tag("div", _plot(lines, across, up), tag("i", class_="hair", hidden=True), class_="plot", data_readout=json.dumps(rows)),
+            tag("span", x_label, class_="x-label"),
             [tag("span", compact(tick), class_="x-tick", style=f"left:{100 * across.place(tick):.2f}%") for tick in across.ticks],
             class_="axes",
         ),
-        tag("div", x_label, class_="x-label"),
         class_="chart",
     )
 
@@ -124,14 +125,15 @@ def thinned(points: Sequence[Point], most: int) -> Sequence[Point]:
 
 
 def smoothed(points: Sequence[Point]) -> list[Point]:
-    """An exponential moving average over about a fiftieth of the points, unbiased at its beginning."""
-    keep = 1 - 1 / max(1.0, len(points) / 50)
-    total = weight = 0.0
+    """The mean of about a fiftieth of the points around each, so that the curve does not lag behind."""
+    finite = [(x, y) for x, y in points if math.isfinite(y)]
+    sums = [0.0, *accumulate(y for _, y in finite)]
+    reach = len(finite) // 100
     result = []
-    for x, y in points:
-        if math.isfinite(y):
-            total, weight = keep * total + (1 - keep) * y, keep * weight + (1 - keep)
-            result.append((x, total / weight))
+    for place, (x, _) in enumerate(finite):
+        first = max(0, place - reach)
+        last = min(len(finite) - 1, 2 * place - first if first == 0 else place + reach)  # even at the steep beginning
+        result.append((x, (sums[last + 1] - sums[first]) / (last + 1 - first)))
     return result
 
 
@@ -145,5 +147,5 @@ def _readout(lines: Sequence[Line], across: Scale, x_label: str, words: Callable
     for x in places:
         values = [(line.label, [y for at, y in line.points if at <= x]) for line in lines]
         said = [f"{label} {words(seen[-1])}" if len(lines) > 1 else words(seen[-1]) for label, seen in values if seen]
-        rows.append((round(across.place(x), 4), ", ".join([f"{x_label} {x:,.0f}", *said])))
+        rows.append((round(across.place(x), 4), " · ".join([f"{x_label} {x:,.0f}", *said])))
     return rows

@@ -4,6 +4,7 @@ The layers are those of Sugiyama, Tagawa and Toda (1981): a step stands below al
 passes a layer gets a place of its own there, and places are ordered by the mean of what lies above them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,9 @@ from pipeline.report.made import Made
 from pipeline.report.markup import Markup, tag
 from pipeline.report.words import lasting
 
-WIDTH, HEIGHT = 172, 62
+WIDTH, HEIGHT = 170, 62
 PASSING_WIDTH = 20
-GAP_X, GAP_Y = 14, 34
+GAP_X, GAP_Y = 14, 30
 SHOWN_DIGITS = 8
 
 
@@ -90,15 +91,21 @@ def _arranged(layers: list[list[Place]]) -> list[list[Place]]:
 
 
 def _settle(layers: list[list[Place]]) -> int:
-    """Give every place its coordinates, each layer centred; returns the width of all."""
-    widths = [sum(place.width for place in layer) + GAP_X * (len(layer) - 1) for layer in layers]
-    whole = max(widths, default=0)
-    for level, (layer, width) in enumerate(zip(layers, widths, strict=True)):
-        x = (whole - width) / 2
+    """Give every place its coordinates, the steps of each layer centred, edges beside them; returns the width of all."""
+    for level, layer in enumerate(layers):
+        x = 0.0
         for place in layer:
             place.x, place.y = x, level * (HEIGHT + GAP_Y)
             x += place.width + GAP_X
-    return whole
+        steps = [place for place in layer if place.made]
+        middle = (steps[0].x + steps[-1].x + WIDTH) / 2
+        for place in layer:
+            place.x -= middle
+    places = [place for layer in layers for place in layer]
+    left = min((place.x for place in places), default=0.0)
+    for place in places:
+        place.x -= left
+    return math.ceil(max((place.x + place.width for place in places), default=0.0))
 
 
 def _edge(above: Place, below: Place) -> Markup:

@@ -1,5 +1,6 @@
 """The top of a report: what was made, how good it is, and what it took, at a glance."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +14,16 @@ def headline(story: Story) -> Markup:
     return tag(
         "header",
         tag("p", "Millrace report", class_="kind"),
-        tag("h1", title(story)),
-        tag("p", _sentence(story), class_="sentence"),
+        tag("h1", _unbroken(title(story))),
+        tag("p", _unbroken(_sentence(story)), class_="sentence"),
         tag("dl", [_number(*number) for number in _numbers(story)], class_="numbers"),
         _against_zstd(story),
     )
+
+
+def _unbroken(words: str) -> str:
+    """A number stays on one line with its unit, and a command with its option."""
+    return re.sub(r"(?<=\d) (?=[kMBT%]\b|%|s\b|min\b|h\b)|(?<=zstd) ", "\u00a0", words)
 
 
 def title(story: Story) -> str:

@@ -20,7 +20,7 @@ def graph_section(story: Story) -> Markup:
             "tr",
             tag("th", tag("a", title_of(made.name), href=f"#{anchor(made)}"), scope="row"),
             tag("td", summary(made.facts) if made.manifest else "not built"),
-            tag("td", size(made.bytes) if made.manifest else "–", class_="number"),
+            tag("td", size(made.bytes) if made.bytes else "–", class_="number"),
             tag("td", lasting(made.seconds) if made.manifest else "–", class_="number"),
         )
         for made in story.made

@@ -18,23 +18,15 @@ def training_section(story: Story) -> Markup | None:
 
 
 def _training(made: Made) -> Markup:
-    loss, validation = _curve(made, "loss"), _curve(made, "validation_loss")
+    validation = Line("validation", _curve(made, "validation_loss"), "validation", dots=True)
     charts = [
-        chart("Throughput", [Line("tokens a second", _curve(made, "tokens_per_second"), "train")], "step", True, compact),
+        chart("Tokens a second", _noisy("throughput", _curve(made, "tokens_per_second")), "step", True, compact),
         chart("Learning rate", [Line("learning rate", _curve(made, "learning_rate"), "train")], "step", True),
-        chart("Gradient norm", [Line("gradient norm", _curve(made, "gradient_norm"), "train")], "step", True),
+        chart("Gradient norm", _noisy("gradient norm", _curve(made, "gradient_norm")), "step", True),
     ]
     return tag(
         "div",
-        chart(
-            "Loss",
-            [
-                Line("each step", loss, "train raw", told=False),
-                Line("training, smoothed", smoothed(loss), "train"),
-                Line("validation", validation, "validation", dots=True),
-            ],
-            "step",
-        ),
+        chart("Loss", [*_noisy("training", _curve(made, "loss")), validation], "step"),
         tag("div", [figure for figure in charts if figure], class_="charts"),
         tag("dl", [tag("div", tag("dt", what), tag("dd", words)) for what, words in _came_to(made.facts)], class_="pairs"),
     )
@@ -43,6 +35,11 @@ def _training(made: Made) -> Markup:
 def _curve(made: Made, name: str) -> list[Point]:
     """(step, value) wherever the metric was measured."""
     return [(row["step"], row[name]) for row in made.metrics if isinstance(row.get(name), int | float)]
+
+
+def _noisy(label: str, points: list[Point]) -> list[Line]:
+    """A curve and, strong in front of it, its smoothed self."""
+    return [Line(label, points, "train raw", told=False), Line(label, smoothed(points), "train")]
 
 
 def _came_to(facts: Mapping[str, Any]) -> list[tuple[str, str]]:

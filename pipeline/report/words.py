@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.workflow.journal import words_of as lasting
 
+PREFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 __all__ = ["compact", "count", "lasting", "metric", "percent", "size", "summary"]
 
 
@@ -15,11 +16,14 @@ def count(number: float) -> str:
 
 
 def compact(number: float) -> str:
-    """A count in three figures: "12.3 k", "1.20 M", "45.6 B"."""
-    for scale, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= scale:
-            return f"{_three_figures(number / scale)} {unit}"
-    return f"{number:,.0f}"
+    """A count at a glance: "98,765", then in three figures: "123 k", "1.20 M", "45.6 B"."""
+    return f"{number:,.0f}" if abs(number) < 1e5 else " ".join(_scaled(number))
+
+
+def _scaled(number: float) -> tuple[str, str]:
+    """The number in three figures, and the prefix of its unit."""
+    scale, prefix = next(((scale, prefix) for scale, prefix in PREFIXES if abs(number) >= scale), (1.0, ""))
+    return _three_figures(number / scale), prefix
 
 
 def _three_figures(number: float) -> str:
@@ -28,7 +32,10 @@ def _three_figures(number: float) -> str:
 
 def size(number: float) -> str:
     """A number of bytes: "12.3 MB"."""
-    return f"{compact(number)}B" if number >= 1e3 else f"{number:,.0f} B"
+    if number < 1e3:
+        return f"{number:,.0f} B"
+    figures, prefix = _scaled(number)
+    return f"{figures} {'G' if prefix == 'B' else prefix}B"
 
 
 def percent(part: float, whole: float) -> str:

@@ -101,5 +101,6 @@ def _commit(dataset: str, revision: str | None) -> str:
 
 
 def _why(name: str, problem: Exception) -> str:
-    said = " ".join(str(problem).split()) or type(problem).__name__
-    return f"cannot read {name}: {said}; check its name, revision and the network (HF_TOKEN for a private one), or use its files"
+    """One line about a failure, from the two that say most of what the Hub's libraries say."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()] or [type(problem).__name__]
+    return f"cannot read {name}: {' '.join(lines[:2])}; check name, revision, network and (for a private one) HF_TOKEN, or use its files"

@@ -1,5 +1,10 @@
 """Each rule of the repetition filter, alone, on the edge of its threshold."""
 
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 
 from pipeline.errors import RequestError
@@ -89,3 +94,26 @@ def test_the_number_of_shares_is_checked() -> None:
         Repetition(top_grams=(0.2, 0.2))  # type: ignore[arg-type]
     with pytest.raises(RequestError, match=r"Repetition\.duplicate_lines is 1\.5: use shares between 0 and 1"):
         Repetition(duplicate_lines=1.5)
+
+
+def dropped_share(texts: Sequence[str]) -> float:
+    return sum(verdict(Repetition(), text) is not None for text in texts) / len(texts)
+
+
+def test_the_defaults_drop_little_of_real_prose_and_verse_in_english_and_chinese(shared_data: Path) -> None:
+    with gzip.open(shared_data / "text" / "english-mixed.jsonl.gz", "rt") as file:
+        prose = [json.loads(line)["text"] for line, _ in zip(file, range(300), strict=False)]
+    with gzip.open(shared_data / "text" / "chinese-poetry.jsonl.gz", "rt") as file:
+        poems = [json.loads(line)["text"] for place, line in enumerate(file) if place % 20 == 0]
+    answers = {
+        language: [
+            record["output"]
+            for record in json.loads((shared_data / "finetune" / "instruct" / f"alpaca_{language}_demo.json").read_text("utf-8"))
+            if len(record["output"]) > longer
+        ]
+        for language, longer in (("en", 400), ("zh", 200))
+    }
+    assert dropped_share(prose) <= 0.01
+    assert dropped_share(poems) <= 0.05
+    assert dropped_share(answers["en"]) <= 0.05
+    assert dropped_share(answers["zh"]) <= 0.08

@@ -16,7 +16,7 @@ PIECES = [*"aBé'’_7 \n\u3000.，#한글👩\0", *ALONE, "e\u0301", "\u0e33", 
 
 
 def lengths(text: str) -> list[int]:
-    return words_of(text).lengths.tolist()
+    return list(words_of(text).lengths)
 
 
 def counts(text: str) -> dict[str, float]:

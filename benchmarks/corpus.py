@@ -1,0 +1,89 @@
+"""Raw JSON lines to token shards, and near-duplicate removal alone, against named peers, in one run.
+
+    python benchmarks/corpus.py CORPUS [--peers PYTHON] [--runs 3]
+
+CORPUS is a folder of *.jsonl with `id` and `text`. PYTHON is an interpreter that has the peers
+(pip install 'datatrove[processing]==0.10.1' datasketch rensa gaoya), since their pins disagree with ours.
+Every figure is of whole processes, start-up included, on one core; medians of the runs.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.measuring import Cost, measure, row, save
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parent
+
+
+def ours(corpus: str) -> Cost:
+    with tempfile.TemporaryDirectory() as root:
+        command = [
+            sys.executable,
+            str(PROJECT / "jobs/corpus.py"),
+            "python_library",
+            "--sources",
+            corpus,
+            "--cluster",
+            "none",
+            "--root",
+            root,
+        ]
+        return measure(command, WANDB_MODE="disabled")
+
+
+def our_dedup(corpus: str) -> Cost:
+    with tempfile.TemporaryDirectory() as work:
+        return measure([sys.executable, str(HERE / "dedup.py"), corpus, f"{work}/dedup"], PYTHONPATH=str(PROJECT))
+
+
+def datatrove(python: str, corpus: str, tokenizer: str) -> Cost:
+    with tempfile.TemporaryDirectory() as work:
+        return measure([python, str(HERE / "peers/datatrove_corpus.py"), corpus, work, tokenizer])
+
+
+def signatures(python: str, library: str, corpus: str) -> Cost:
+    return measure([python, str(HERE / "peers/dedup_signatures.py"), library, corpus])
+
+
+def median(costs: list[Cost]) -> Cost:
+    return sorted(costs, key=lambda cost: cost.cpu_seconds)[len(costs) // 2] if len(costs) > 1 else costs[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("corpus")
+    parser.add_argument("--peers")
+    parser.add_argument("--tokenizer", help="a tokenizer.json for the peer's token stage")
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    megabytes = sum(place.stat().st_size for place in Path(options.corpus).glob("*.jsonl")) / 1e6
+    tools = {"millrace corpus": lambda: ours(options.corpus), "millrace dedup, verified": lambda: our_dedup(options.corpus)}
+    if options.peers:
+        for library in ("gaoya", "rensa", "datasketch"):
+            tools[f"{library} dedup"] = lambda library=library: signatures(options.peers, library, options.corpus)
+        if options.tokenizer:
+            tools["datatrove corpus"] = lambda: datatrove(options.peers, options.corpus, options.tokenizer)
+    costs: dict[str, list[Cost]] = {tool: [] for tool in tools}
+    for _ in range(options.runs):
+        for tool, work in tools.items():
+            costs[tool].append(work())
+    rows = [row(tool, megabytes, median(found)) for tool, found in costs.items()]
+    save("corpus", rows, megabytes=round(megabytes, 1), runs=options.runs, spread=_spread(costs))
+
+
+def _spread(costs: dict[str, list[Cost]]) -> dict[str, float]:
+    """How far the CPU seconds of a tool's runs lie apart, as a share of their median."""
+    return {
+        tool: round(
+            (max(c.cpu_seconds for c in found) - min(c.cpu_seconds for c in found)) / statistics.median(c.cpu_seconds for c in found), 3
+        )
+        for tool, found in costs.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
