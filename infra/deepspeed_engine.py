@@ -177,5 +177,3 @@ def _speak_through_the_log() -> None:
     logger = logging.getLogger("DeepSpeed")
     logger.handlers.clear()
     logger.propagate = True
-
-

@@ -4,10 +4,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infra.lineage import WandbLineage
 from infra.ray_cluster import check_cluster, cluster
 from jobs.command import Options
 from pipeline.report.page import write_report
-from pipeline.storage import Store, open_store
+from pipeline.storage import open_store
 from pipeline.workflow.artifact import Manifest
 from pipeline.workflow.events import Listener
 from pipeline.workflow.journal import Journal
@@ -32,20 +33,14 @@ def carry_out(job: str, targets: Sequence[Step[Any]], options: Options) -> Outco
             decision.step.check()
     store.check_writable()
 
-    with cluster(options.cluster, options.workers) as executor:
-        return run(targets, store, executor, _listeners(job, store), options.rebuild)
+    with cluster(options.cluster, options.workers) as executor, WandbLineage() as lineage:
+        return run(targets, store, executor, [_progress(), Journal(store, job), lineage], options.rebuild)
 
 
 def _progress() -> Listener:
     from infra.progress import Progress
 
     return Progress(sys.stderr)
-
-
-def _listeners(job: str, store: Store) -> list[Listener]:
-    from infra.lineage import WandbLineage
-
-    return [_progress(), Journal(store, job), WandbLineage()]
 
 
 def planned(targets: Sequence[Step[Any]], options: Options) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from jobs.command import Invocation, Result, execute
 from jobs.launch import carry_out, corpus_result, outcome_result, planned, report_page, show_corpus, show_plan
 from jobs.recipe import PretrainRecipe
+from pipeline.errors import RequestError
 from pipeline.storage import open_store
 from pipeline.workflow.run import Outcome
 from pipeline.workflow.unit import open_artifact
@@ -19,6 +20,9 @@ from pipeline.workflow.unit import open_artifact
 def pretrain(invocation: Invocation[PretrainRecipe]) -> Result:
     """Build the model and everything before and after it."""
     recipe = invocation.recipe
+    workers = recipe.compute.workers
+    if invocation.options.cluster == "none" and workers > 1:
+        raise RequestError(f"--cluster none is one process, and --compute.workers is {workers}: use --cluster local, or 1 worker")
     outcome = carry_out("pretrain", recipe.targets, invocation.options)
     if outcome is None:
         return planned(recipe.targets, invocation.options)

@@ -6,9 +6,11 @@ the next window's first input. What remains after the last whole window is in no
 Arrow's own offsets say where a document starts, so opening a corpus reads one number of each record batch.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -65,21 +67,21 @@ class Piece:
 
     def rows_between(self, start: int, stop: int) -> tuple[int, int]:
         """The rows that positions start … stop − 1 belong to, as a range."""
-        first, last = np.searchsorted(self.ends, (start, stop - 1))
-        return int(first), int(last) + 1
+        first, last = self.ends.searchsorted((start, stop - 1)).tolist()
+        return first, last + 1
 
     def copy(self, start: int, tokens: NDArray[np.int64], ends: NDArray[np.bool_], end_of_text: int) -> None:
         """Fill `tokens` from position `start` on, and mark in `ends` where a document ends."""
-        first, last = np.searchsorted(self.ends, (start, start + len(tokens)))
+        first, last = self.ends.searchsorted((start, start + len(tokens))).tolist()
+        origin = int(self.offsets[0]) + start - first  # each document before has an end that is not among `values`
+        values = self.values[origin : origin + len(tokens) - (last - first)]
+        if first == last:
+            tokens[:] = values
+            return
         here = self.ends[first:last] - start
         ends[here] = True
-        origin = int(self.offsets[0]) + start - int(first)
-        values = self.values[origin : origin + len(tokens) - len(here)]
-        if len(here):
-            tokens[here] = end_of_text
-            tokens[~ends] = values
-        else:
-            tokens[:] = values
+        tokens[here] = end_of_text
+        tokens[~ends] = values
 
 
 @dataclass(frozen=True)
@@ -90,23 +92,21 @@ class Stream:
     end_of_text: int
 
     @cached_property
-    def starts(self) -> NDArray[np.int64]:
+    def starts(self) -> list[int]:
         """The position of each piece, and of the stream's end."""
-        return np.concatenate(([0], np.cumsum([piece.length for piece in self.pieces], dtype=np.int64)))
+        return list(accumulate((piece.length for piece in self.pieces), initial=0))
 
     @property
     def length(self) -> int:
         """Tokens, with one end-of-text token a document."""
-        return int(self.starts[-1])
+        return self.starts[-1]
 
     def parts(self, start: int, stop: int) -> Iterator[tuple[Piece, int, int]]:
         """The pieces that positions start … stop − 1 lie in, with the range inside each."""
-        number = int(np.searchsorted(self.starts, start, side="right")) - 1
+        number = bisect_right(self.starts, start) - 1
         while start < stop:
-            until = min(stop, int(self.starts[number + 1]))
-            if start < until:
-                offset = int(self.starts[number])
-                yield self.pieces[number], start - offset, until - offset
+            offset, until = self.starts[number], min(stop, self.starts[number + 1])
+            yield self.pieces[number], start - offset, until - offset
             start, number = until, number + 1
 
     def copy(self, start: int, tokens: NDArray[np.int64], ends: NDArray[np.bool_]) -> None:
@@ -125,7 +125,7 @@ class Stream:
 
     def places_of(self, document_id: str) -> Iterator[tuple[int, int]]:
         """The range of positions of each document with this id, by looking through all of them."""
-        for piece, offset in zip(self.pieces, self.starts.tolist(), strict=False):
+        for piece, offset in zip(self.pieces, self.starts, strict=False):
             for row in np.flatnonzero(pc.equal(piece.rows.column("id"), document_id).to_numpy(zero_copy_only=False)).tolist():
                 stop = int(piece.ends[row]) + 1
                 yield offset + stop - int(piece.offsets[row + 1] - piece.offsets[row]) - 1, offset + stop
@@ -174,8 +174,16 @@ def batch_of(places: Sequence[tuple[Stream, int]], context: int) -> Batch:
     ends = np.zeros((len(places), context + 1), np.bool_)
     for row, (stream, start) in enumerate(places):
         stream.copy(start, tokens[row], ends[row])
-    begins = np.zeros((len(places), context), np.bool_)
+    begins = np.ones((len(places), context), np.bool_)
     begins[:, 1:] = ends[:, : context - 1]
-    inputs = np.arange(context, dtype=np.int32)
-    positions = inputs - np.maximum.accumulate(np.where(begins, inputs, 0), axis=1)
-    return Batch(tokens, np.cumsum(begins, axis=1, dtype=np.int32), positions.astype(np.int32))
+    return Batch(tokens, *_segments(begins))
+
+
+def _segments(begins: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The number of each place's segment in its row, and the place's number in its segment, from where segments begin."""
+    firsts = np.flatnonzero(begins)
+    lengths = np.diff(firsts, append=begins.size)
+    rows = firsts // begins.shape[1]
+    numbers = np.arange(len(firsts)) - rows.searchsorted(rows)
+    places = np.arange(begins.size, dtype=np.int32) - firsts.astype(np.int32).repeat(lengths)
+    return numbers.astype(np.int32).repeat(lengths).reshape(begins.shape), places.reshape(begins.shape)

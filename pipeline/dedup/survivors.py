@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.dedup.kernel import HASHES, INTEGER, OFFSETS, OFFSETS_OUT, PLACE_ROWS, REAL, REALS_OUT, kernel, part
 
-BUCKET_LIMIT = 256
+BUCKET_LIMIT = 64
 
 
 @dataclass(frozen=True, kw_only=True)

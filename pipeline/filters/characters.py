@@ -1,7 +1,6 @@
 """What each Unicode character is to a word, as a table."""
 
 import unicodedata
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +32,6 @@ LAST_LETTER = 0x20000
 """Beyond it there are Han characters, and nothing else that a word is made of."""
 
 
-@cache
 def character_classes() -> NDArray[np.uint8]:
     """What each code point is to a word: one of OTHER … SYLLABLE."""
     classes = np.full(0x110000, OTHER, np.uint8)

@@ -10,9 +10,9 @@ A word is
 Nothing here depends on a language being known, and all of it is linear in the text.
 """
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import truediv
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,14 +59,21 @@ class Words(NamedTuple):
 @lru_cache(maxsize=2)
 def words_of(text: str) -> Words:
     """The words of a text. The last answers are kept: several filters ask about one document, and one about a part of it."""
+    find_words, classes = _loaded()
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    hashes, lengths, sums = np.empty(codes.size, np.uint64), np.empty(codes.size, np.int32), np.zeros((3, len(UNITS_A_WORD)), np.int64)
+    words = find_words(codes, classes, hashes, lengths, sums)
+    counts, characters, (visible, *_) = sums.tolist()
+    return Words(hashes[:words], lengths[:words], Kinds(*counts), Kinds(*characters), visible)
+
+
+@cache
+def _loaded() -> tuple[Any, NDArray[np.uint8]]:
+    """The compiled loop and its table, loaded where they are first used."""
     from pipeline.filters.characters import character_classes
     from pipeline.filters.loops import find_words
 
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    hashes, lengths, sums = np.empty(codes.size, np.uint64), np.empty(codes.size, np.int32), np.zeros((3, len(UNITS_A_WORD)), np.int64)
-    words = find_words(codes, character_classes(), hashes, lengths, sums)
-    counts, characters, (visible, *_) = sums.tolist()
-    return Words(hashes[:words], lengths[:words], Kinds(*counts), Kinds(*characters), visible)
+    return find_words, character_classes()
 
 
 @lru_cache(maxsize=1)

@@ -17,11 +17,11 @@ INNER_MULTIPLE = 32
 class Llama(Architecture):
     """The Llama family (Touvron and others, 2023, arXiv:2302.13971) at any size."""
 
-    dim: int
+    dim: int = 128
     """Width of the residual stream."""
-    depth: int
+    depth: int = 4
     """Layers."""
-    heads: int
+    heads: int = 4
     """Query heads."""
     key_value_heads: int | None = None
     """Heads of keys and values, shared among the query heads; None for one each."""

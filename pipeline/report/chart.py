@@ -43,8 +43,8 @@ class Scale:
 def scale(values: Sequence[float], from_zero: bool, tight: bool = False) -> Scale:
     """An axis that holds all values; `tight` ends at them, else at round ticks."""
     low, high = (0.0 if from_zero else min(values)), max(values)
-    if high <= low:
-        low, high = (low - 0.5, low + 0.5) if low else (0.0, 1.0)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        low, high = (low - abs(low) / 10, high + abs(high) / 10) if low else (0.0, 1.0)
     unit = _round_unit((high - low) / 4)
     first, last = math.floor(low / unit), math.ceil(high / unit)
     ticks = [number * unit for number in range(first, last + 1)]

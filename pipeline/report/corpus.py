@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report.graph import title_of
-from pipeline.report.made import Made, Story
-from pipeline.report.markup import Markup, tag
+from pipeline.report.made import Stage, Story
+from pipeline.report.markup import Markup, breakable, tag
 from pipeline.report.words import compact, count, percent
 
 SHOWN_SOURCES = 20
@@ -20,10 +20,11 @@ def corpus_section(story: Story) -> Markup | None:
 
 def _funnel(story: Story) -> Markup:
     """A row a stage and a row a reason; a reason's bar begins where what was kept ends, so that all bars share one scale."""
-    whole = max((made.facts["read"] for made in story.stages), default=0)
+    stages = story.funnel
+    whole = max((stage.read for stage in stages), default=0)
     read = sum(made.facts["read"] for made in story.entering)
     kept = sum(made.facts["kept"] for made in story.leaving)
-    dropped = sum(count for made in story.stages for count in made.facts["dropped"].values())
+    dropped = sum(number for stage in stages for number in stage.dropped.values())
     return tag(
         "div",
         tag(
@@ -34,9 +35,10 @@ def _funnel(story: Story) -> Markup:
         tag(
             "table",
             tag("thead", tag("tr", _heads("Stage", ("", "bars"), ("Documents", "number"), ("Share", "number")))),
-            [_stage(made, whole) for made in story.stages],
+            [_stage(stage, whole) for stage in stages],
             class_="funnel",
         ),
+        class_="scrolling",
     )
 
 
@@ -44,26 +46,25 @@ def _heads(first: str, *others: tuple[str, str]) -> list[Markup]:
     return [tag("th", first, scope="col"), *(tag("th", words, class_=css, scope="col") for words, css in others)]
 
 
-def _stage(made: Made, whole: int) -> Markup:
-    read, kept = made.facts["read"], made.facts["kept"]
-    rows, before = [], kept
-    for reason, dropped in sorted(made.facts["dropped"].items(), key=lambda item: (-item[1], item[0])):
+def _stage(stage: Stage, whole: int) -> Markup:
+    rows, before = [], stage.kept
+    for reason, dropped in sorted(stage.dropped.items(), key=lambda item: (-item[1], item[0])):
         rows.append(
             tag(
                 "tr",
-                tag("th", reason, scope="row", class_="reason"),
+                tag("th", breakable(reason), scope="row", class_="reason"),
                 tag("td", _bar("dropped", before, dropped, whole), class_="bars"),
                 tag("td", f"− {count(dropped)}", class_="number"),
-                tag("td", percent(dropped, read), class_="number"),
+                tag("td", percent(dropped, stage.read), class_="number"),
             )
         )
         before += dropped
     head = tag(
         "tr",
-        tag("th", title_of(made.name), scope="row"),
-        tag("td", _bar("kept", 0, kept, whole), class_="bars"),
-        tag("td", count(kept), tag("small", f" of {count(read)}"), class_="number"),
-        tag("td", percent(kept, read), class_="number"),
+        tag("th", title_of(stage.name), tag("small", f" {stage.steps} steps") if stage.steps > 1 else None, scope="row"),
+        tag("td", _bar("kept", 0, stage.kept, whole), class_="bars"),
+        tag("td", count(stage.kept), tag("small", f" of {count(stage.read)}"), class_="number"),
+        tag("td", percent(stage.kept, stage.read), class_="number"),
         class_="stage",
     )
     return tag("tbody", head, rows)
@@ -97,6 +98,7 @@ def _sources(story: Story) -> Markup | None:
         )
         if others
         else None,
+        class_="scrolling",
     )
 
 
@@ -104,7 +106,7 @@ def _source(name: str, counts: Mapping[str, Any], columns: list[str], whole: int
     characters = counts.get("characters", 0)
     return tag(
         "tr",
-        tag("th", name, scope="row", class_="source"),
+        tag("th", breakable(name), scope="row", class_="source"),
         [tag("td", _cell(column, counts.get(column)), class_="number") for column in columns],
         tag("td", _bar("kept", 0, characters, whole), tag("small", percent(characters, whole)), class_="bars share"),
     )

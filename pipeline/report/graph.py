@@ -33,13 +33,13 @@ class Place:
         return WIDTH if self.made else PASSING_WIDTH
 
 
-def graph_svg(steps: Sequence[Made]) -> Markup:
-    """The graph, at its natural size in CSS pixels."""
+def graph_svg(steps: Sequence[Made]) -> tuple[Markup, int]:
+    """The graph at its natural size, and its width in CSS pixels."""
     layers = _arranged(_layers(steps))
     width = _settle(layers)
     height = len(layers) * (HEIGHT + GAP_Y) - GAP_Y
     places = [place for layer in layers for place in layer]
-    return tag(
+    svg = tag(
         "svg",
         tag("title", "The steps and what each reads"),
         [_edge(above, place) for place in places for above in place.above],
@@ -50,6 +50,7 @@ def graph_svg(steps: Sequence[Made]) -> Markup:
         class_="graph",
         role="img",
     )
+    return svg, width
 
 
 def _layers(steps: Sequence[Made]) -> list[list[Place]]:

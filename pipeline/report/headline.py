@@ -116,7 +116,7 @@ def _against_zstd(story: Story) -> Markup | None:
     compressed = _compression(story)
     if compressed is None:
         return None
-    most = max(compressed)
+    most = max(*compressed, 1e-9)
     return tag(
         "div",
         [

@@ -1,6 +1,7 @@
 """What a report is made from: the steps of a graph with their manifests, and the metrics that training left."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,6 +59,17 @@ class Made:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Steps of one kind that read, kept and dropped documents at the same depth of the graph, taken together."""
+
+    name: str
+    steps: int
+    read: int
+    kept: int
+    dropped: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Story:
     """The steps of a graph, inputs first, sorted out by what their facts hold."""
 
@@ -90,6 +102,17 @@ class Story:
         return sum(made.seconds for made in self.made)
 
     @property
+    def funnel(self) -> list[Stage]:
+        """The stages by depth and kind, so that many sources still read as one way down."""
+        depth: dict[str, int] = {}
+        together: dict[tuple[int, str], list[Made]] = {}
+        for made in self.stages:
+            above = [depth[needed.address] + 1 for needed in made.step.inputs.values() if needed.address in depth]
+            depth[made.address] = max(above, default=0)
+            together.setdefault((depth[made.address], made.name), []).append(made)
+        return [_stage(name, made) for (_, name), made in sorted(together.items(), key=lambda item: item[0][0])]
+
+    @property
     def entering(self) -> list[Made]:
         """The stages at which documents come in: those that read no other stage."""
         stages = {made.address for made in self.stages}
@@ -105,3 +128,11 @@ class Story:
 def story_of(targets: Sequence[Step[Any]], store: Store) -> Story:
     """The steps that the targets need, with what their manifests say."""
     return Story([Made(step, store, read_manifest(store, step.address)) for step in topological(targets)])
+
+
+def _stage(name: str, steps: Sequence[Made]) -> Stage:
+    dropped: Counter[str] = Counter()
+    for made in steps:
+        dropped.update(made.facts["dropped"])
+    read, kept = (sum(made.facts[count] for made in steps) for count in ("read", "kept"))
+    return Stage(name, len(steps), read, kept, dropped)

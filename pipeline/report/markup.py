@@ -30,6 +30,11 @@ def tag(element: str, /, *children: Child, **attributes: str | float | bool | No
     return Markup(f"<{element}{given}>" if element in VOID else f"<{element}{given}>{join(children)}</{element}>")
 
 
+def breakable(value: str) -> Markup:
+    """Escaped text that may be broken after its slashes and underscores."""
+    return Markup(text(value).replace("/", "/<wbr>").replace("_", "_<wbr>"))
+
+
 def join(children: Child) -> Markup:
     """Children one after the other."""
     match children:

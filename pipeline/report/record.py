@@ -11,10 +11,12 @@ from pipeline.report.words import count, lasting, size, summary
 
 SHOWN_FILES = 12
 SHORT_DIGITS = 12
+BESIDE_WIDTH = 480
 
 
 def graph_section(story: Story) -> Markup:
-    """The graph, and beside it a line a step."""
+    """The graph, and a line a step: beside it, or where it is broad, below."""
+    graph, graph_width = graph_svg(story.made)
     rows = [
         tag(
             "tr",
@@ -37,9 +39,9 @@ def graph_section(story: Story) -> Markup:
         tag("h2", "How it was made"),
         tag(
             "div",
-            tag("div", graph_svg(story.made), class_="graph-frame"),
+            tag("div", graph, class_="graph-frame"),
             tag("table", tag("thead", head), tag("tbody", rows), class_="steps"),
-            class_="beside",
+            class_="beside" if graph_width <= BESIDE_WIDTH else None,
         ),
         id="graph",
     )
@@ -81,7 +83,7 @@ def _inputs(made: Made) -> Markup | None:
         for path, found in inputs.items()
     ]
     head = tag("tr", tag("th", "Input", scope="col"), tag("th", "Address", scope="col"), tag("th", "Digest of its bytes", scope="col"))
-    return tag("table", tag("thead", head), tag("tbody", rows))
+    return tag("div", tag("table", tag("thead", head), tag("tbody", rows)))
 
 
 def _files(made: Made) -> Markup | None:

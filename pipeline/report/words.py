@@ -17,7 +17,7 @@ def count(number: float) -> str:
 
 def compact(number: float) -> str:
     """A count at a glance: "98,765", then in three figures: "123 k", "1.20 M", "45.6 B"."""
-    return f"{number:,.0f}" if abs(number) < 1e5 else " ".join(_scaled(number))
+    return " ".join(_scaled(number)) if 1e5 <= abs(number) < math.inf else f"{number:,.0f}"
 
 
 def _scaled(number: float) -> tuple[str, str]:
@@ -45,7 +45,9 @@ def percent(part: float, whole: float) -> str:
 
 
 def metric(number: Any) -> str:
-    """A measured number in four figures; anything else as it is written."""
+    """A measured number in four figures; a dash for none; anything else as it is written."""
+    if number is None:
+        return "–"
     if isinstance(number, bool) or not isinstance(number, int | float):
         return str(number)
     if isinstance(number, int) or (math.isfinite(number) and abs(number) >= 10_000):

@@ -103,7 +103,7 @@ def _weigh(name: str, path: str) -> ListedFile:
         with open(path, "rb") as file:
             return ListedFile(name, os.fstat(file.fileno()).st_size, f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
     except OSError as problem:
-        raise unreadable(path, problem) from problem
+        raise unreadable(name, problem) from problem
 
 
 def units(files: Iterable[ListedFile]) -> list[tuple[ListedFile, ...]]:
@@ -111,7 +111,7 @@ def units(files: Iterable[ListedFile]) -> list[tuple[ListedFile, ...]]:
     groups: list[list[ListedFile]] = []
     room = 0
     for file in files:
-        if file.bytes > room:
+        if not groups or file.bytes > room:
             groups.append([])
             room = UNIT_BYTES
         groups[-1].append(file)

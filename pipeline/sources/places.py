@@ -58,7 +58,7 @@ class LocalPlace(Place):
         try:
             files, left_out = choose(self._named())
         except OSError as problem:
-            raise unreadable(problem.filename or self.location, problem) from problem
+            raise unreadable(str(problem.filename or self.location).removeprefix(f"{self.folder}/"), problem) from problem
         return listing_of(self.location, weigh(files), left_out)
 
     def lend(self, file: ListedFile) -> AbstractContextManager[Path]:

@@ -18,8 +18,8 @@ class Split:
     salt: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.fraction < 1:
-            raise RequestError(f"split.fraction is {self.fraction}: hold out a fraction from 0 (nothing) to below 1")
+        if not 0 <= self.fraction <= 1:
+            raise RequestError(f"split.fraction is {self.fraction}: hold out a fraction from 0 (nothing) to 1 (all)")
 
     def held_out(self, document_id: str) -> bool:
         """Whether a document is kept from training."""
@@ -27,7 +27,7 @@ class Split:
 
     def held_out_of(self, document_ids: Iterable[str]) -> NDArray[np.bool_]:
         """`held_out` for a column of ids."""
-        return hashes_of(document_ids, self.salt) < np.uint64(self._bound)
+        return hashes_of(document_ids, self.salt) < self._bound
 
     @property
     def _bound(self) -> int:

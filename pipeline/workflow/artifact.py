@@ -45,7 +45,7 @@ class Manifest:
         return hashlib.sha256(canonical_json(listed)).hexdigest()[:20]
 
     def to_json(self) -> bytes:
-        return (json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n").encode()
+        return as_utf8(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> "Manifest":
@@ -55,6 +55,11 @@ class Manifest:
             return cls(**fields)
         except (ValueError, TypeError, KeyError) as problem:
             raise Damaged(f"{where} is not a manifest ({problem}); delete it to build the step again") from problem
+
+
+def as_utf8(text: str) -> bytes:
+    """JSON text as bytes; the half characters of an odd file name are written as JSON escapes, which read back."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def manifest_path(address: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pipeline.errors import Damaged
 from pipeline.storage import Store
-from pipeline.workflow.artifact import manifest_path, read_manifest
+from pipeline.workflow.artifact import as_utf8, manifest_path, read_manifest
 from pipeline.workflow.events import Advanced, Built, Event, Failed, Planned, Reported, Skipped, Started
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Journal:
             with self._state:
                 self._changed = False
                 text = json.dumps({**self._head, "heartbeat": _now(), "steps": self._steps}, indent=1, ensure_ascii=False, default=str)
-            self._store.put(self.path, text.encode())
+            self._store.put(self.path, as_utf8(text))
 
 
 def _noted(event: Event) -> dict[str, Any]:

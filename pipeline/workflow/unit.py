@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import RunError
 from pipeline.storage import Store, checksum_of, open_store
-from pipeline.workflow.artifact import Artifact, FileEntry, read_manifest
+from pipeline.workflow.artifact import Artifact, FileEntry, as_utf8, read_manifest
 
 if TYPE_CHECKING:
     from pipeline.workflow.step import Step
@@ -29,7 +29,7 @@ class Receipt:
     facts: Mapping[str, Any]
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), ensure_ascii=False).encode()
+        return as_utf8(json.dumps(asdict(self), ensure_ascii=False))
 
     @classmethod
     def from_json(cls, data: bytes) -> "Receipt":

@@ -56,7 +56,7 @@ def test_the_result_holds_what_the_contract_says(first: Finished) -> None:
     } <= result.keys()
     assert result["loss"]["last"] < result["loss"]["first"]
     assert result["validation"]["bits_per_byte"] > 0
-    assert result["tokens"]["train"] > result["tokens"]["validation"] > 0
+    assert min(result["tokens"]["train"], result["tokens"]["validation"]) > 0
     assert Path(result["report"]).read_text().startswith("<!doctype html>")
 
 

@@ -110,7 +110,12 @@ def chromium(folder: Path) -> Iterator[Browser]:
     (its_commands, commands), (answers, its_answers) = os.pipe(), os.pipe()
     theirs = [fcntl.fcntl(handle, fcntl.F_DUPFD, 10) for handle in (its_commands, its_answers)]
     log = os.open(folder / "chromium.log", os.O_CREAT | os.O_WRONLY)
-    plumbing = [(os.POSIX_SPAWN_DUP2, theirs[0], 3), (os.POSIX_SPAWN_DUP2, theirs[1], 4), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+    plumbing = [
+        (os.POSIX_SPAWN_DUP2, theirs[0], 3),
+        (os.POSIX_SPAWN_DUP2, theirs[1], 4),
+        (os.POSIX_SPAWN_DUP2, log, 1),
+        (os.POSIX_SPAWN_DUP2, log, 2),
+    ]
     process = os.posix_spawn(path, [path, *FLAGS, f"--user-data-dir={folder}/profile"], os.environ, file_actions=plumbing, setpgroup=0)
     for handle in (its_commands, its_answers, *theirs, log):
         os.close(handle)

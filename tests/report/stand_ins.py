@@ -11,7 +11,12 @@ from pipeline.workflow.step import Context, Member, Step
 from pipeline.workflow.unit import Unit
 
 SOURCES = {"cpython/Lib": 1204, "cpython/Doc": 243, "新闻/中文网页": 402, "site-packages/pyarrow": 61}
-HELD_OUT = 0.01
+PYTHON = '''merge(left, right):
+    """Merge two sorted lists."""
+    result = []
+    while left and right:
+        result.append(min(left, right))
+'''
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +66,7 @@ class Ingest(Step[Any]):
     names: tuple[str, ...] = tuple(SOURCES)
 
     def kept(self) -> dict[str, int]:
-        return {name: SOURCES.get(name, 20) for name in self.names}
+        return {name: SOURCES.get(name, 200) for name in self.names}
 
     def run(self, context: Context) -> Mapping[str, Any]:
         list(context.map(self.read, list(range(3))))
@@ -195,10 +200,7 @@ class Sample(Step[Any]):
     prompts: tuple[str, ...] = ("def ", "从前")
 
     def run(self, context: Context) -> Mapping[str, Any]:
-        texts = {
-            "def ": 'merge(left, right):\n    """Merge two sorted lists."""\n    result = []\n    while left and right:\n        result.append(min(left, right))',
-            "从前": "有一座山，山上有一座庙，庙里有一个老和尚在给小和尚讲故事。",
-        }
+        texts = {"def ": PYTHON, "从前": "有一座山，山上有一座庙，庙里有一个老和尚在给小和尚讲故事。"}
         return {"samples": [{"prompt": prompt, "text": texts.get(prompt, "…")} for prompt in self.prompts]}
 
 

@@ -50,8 +50,8 @@ def encoded(suffix: str, records: Records) -> bytes:
 def _delimited(delimiter: str, records: Records) -> bytes:
     sink = io.StringIO(newline="")
     writer = csv.writer(sink, delimiter=delimiter, quoting=csv.QUOTE_ALL)
-    writer.writerow(records[0])
-    writer.writerows(record.values() for record in records)
+    names = list(records[0])
+    writer.writerows([names, *([record[name] for name in names] for record in records)])
     return sink.getvalue().encode()
 
 

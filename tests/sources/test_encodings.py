@@ -52,7 +52,9 @@ def test_any_bytes_are_text_or_none(data: bytes) -> None:
     assert text is None or isinstance(text, str)
 
 
-@pytest.mark.parametrize("data", [CHINESE.encode()[:-2], CHINESE.encode()[:50] + b"\xff" + CHINESE.encode()[51:], CHINESE.encode("utf-16")[:-1]])
+@pytest.mark.parametrize(
+    "data", [CHINESE.encode()[:-2], CHINESE.encode()[:50] + b"\xff" + CHINESE.encode()[51:], CHINESE.encode("utf-16")[:-1]]
+)
 def test_damaged_text_has_no_text_rather_than_another(data: bytes) -> None:
     assert decode(data) is None
 

@@ -37,7 +37,14 @@ def test_a_fraction_of_nothing_holds_out_nothing() -> None:
     assert not Split(fraction=0.0).held_out_of(IDS).any()
 
 
-@pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])
+@pytest.mark.parametrize("fraction", [-0.1, 1.01, float("nan")])
 def test_a_fraction_that_is_none_is_refused(fraction: float) -> None:
     with pytest.raises(RequestError, match=r"^split\.fraction is"):
         Split(fraction=fraction)
+
+
+def test_everything_can_be_held_out_and_nothing() -> None:
+    ids = [f"{number:032x}" for number in range(1000)]
+    assert Split(fraction=1.0).held_out_of(ids).all()
+    assert not Split(fraction=0.0).held_out_of(ids).any()
+    assert Split(fraction=1.0).held_out(ids[0])

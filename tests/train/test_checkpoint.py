@@ -72,9 +72,7 @@ def test_a_damaged_one_is_passed_over_with_a_word(
 
 
 @pytest.mark.parametrize("lost", ["manifest.json", "diary.txt", "metrics.jsonl"])
-def test_a_half_one_is_passed_over_with_a_word(
-    checkpoints: Checkpoints, store: Store, caplog: pytest.LogCaptureFixture, lost: str
-) -> None:
+def test_a_half_one_is_passed_over_with_a_word(checkpoints: Checkpoints, store: Store, caplog: pytest.LogCaptureFixture, lost: str) -> None:
     save(checkpoints, 10, 20)
     (gone,) = [place for place in files(store, 20) if place.name == lost]
     gone.unlink()

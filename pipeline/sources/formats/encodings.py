@@ -1,7 +1,7 @@
 """Which encoding bytes are in, and their text. Nothing is ever replaced: bytes that do not decode wholly have no text.
 
-In order: a byte-order mark; UTF-16 without one; UTF-8; GB18030 where that gives Chinese that people write; and
-what charset-normalizer finds likely. Text that is UTF-8 but for a few bytes is damaged, not of another encoding.
+In order: a byte-order mark; UTF-16 without one; UTF-8; GB18030 where that gives Chinese that people write;
+Windows-1252 where that gives words of one western language; and what charset-normalizer finds likely. Text that is UTF-8 but for a few bytes is damaged, not of another encoding.
 """
 
 import codecs
@@ -27,7 +27,10 @@ LEGACY = (
     *("cp1252", "cp1251", "koi8_r", "cp932", "euc_jis_2004", "cp949", "big5", "gb18030"),
     *("cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "iso2022_jp"),
 )
-LEAST_FREQUENT, LEAST_ORDINARY = 0.12, 0.05
+ALPHABETS = ("àâæçéèêëîïôœùûüÿ", "äöüßé", "áéíñóúüç", "áâãàçéêíóôõúü", "àèéìíîòóùú", "åäöæøéü", "àçéèíïóòúü", "áéëïóöüè")
+"""What is not ASCII in French, German, Spanish, Portuguese, Italian, the languages of the North, Catalan and Dutch."""
+SIGNS = frozenset("“”„‘’‚–—…«»‹›¿¡·•°§©®™€£¢¥ªº¼½¾±×÷µ¶†‡´`¨¸ \u00a0")
+LEAST_FREQUENT, LEAST_ORDINARY, MOST_ACCENTED, LEAST_NATIVE = 0.12, 0.05, 0.3, 0.95
 
 
 def decode(data: bytes, encoding: str | None = None) -> str | None:
@@ -56,7 +59,7 @@ def detect(data: bytes, whole: bool = True) -> str | None:
         return "utf-8"
     if _nearly_utf_8(data):
         return None
-    return _chinese(data, whole) or _likely(data)
+    return _chinese(data, whole) or _western(data, whole) or _likely(data)
 
 
 def _decoded(data: bytes, encoding: str, whole: bool = True) -> str | None:
@@ -96,6 +99,18 @@ def _chinese(data: bytes, whole: bool) -> str | None:
             if letters and sum(map(text.count, set(text) & FREQUENT)) > LEAST_FREQUENT * letters:
                 return encoding
     return None
+
+
+def _western(data: bytes, whole: bool) -> str | None:
+    """Windows-1252, where that makes words with the accents of one of its languages."""
+    text = _decoded(data, "cp1252", whole)
+    if text is None:
+        return None
+    text = text.lower()
+    counts = {sign: text.count(sign) for sign in set(text) - _ASCII - SIGNS}
+    accented = sum(counts.values())
+    native = max(sum(counts.get(letter, 0) for letter in alphabet) for alphabet in ALPHABETS)
+    return "cp1252" if accented <= MOST_ACCENTED * len(text) and native >= LEAST_NATIVE * accented else None
 
 
 def _likely(data: bytes) -> str | None:

@@ -1,0 +1,85 @@
+"""What every architecture promises: each file in pipeline/models that has one is found and tried here."""
+
+import importlib
+import math
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import pipeline.models
+from pipeline.models.base import Architecture
+from pipeline.models.export import write_model
+from pipeline.workflow.fingerprint import canonical
+
+for module in pkgutil.iter_modules(pipeline.models.__path__):
+    importlib.import_module(f"pipeline.models.{module.name}")
+ARCHITECTURES = sorted(Architecture.__subclasses__(), key=lambda kind: kind.__name__)
+VOCABULARY, CONTEXT = 61, 16
+each = pytest.mark.parametrize("kind", ARCHITECTURES)
+
+
+def tokens(*shape: int) -> torch.Tensor:
+    return torch.randint(VOCABULARY, shape, generator=torch.Generator().manual_seed(0))
+
+
+def test_there_is_one() -> None:
+    assert ARCHITECTURES
+
+
+@each
+def test_a_recipe_without_arguments_stands_and_has_a_canonical_form(kind: type[Architecture]) -> None:
+    assert canonical(kind()) == canonical(kind())
+
+
+@each
+def test_its_recipe_is_read_without_torch(kind: type[Architecture]) -> None:
+    program = f"import sys, {kind.__module__} as module; module.{kind.__name__}(); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@each
+def test_its_loss_is_a_mean_in_nats_and_near_chance_before_training(kind: type[Architecture]) -> None:
+    torch.manual_seed(0)
+    loss = kind().build(VOCABULARY, CONTEXT)(tokens(4, CONTEXT), tokens(4, CONTEXT))
+    assert loss.shape == ()
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(math.log(VOCABULARY), abs=0.5)
+
+
+@each
+def test_every_weight_learns(kind: type[Architecture]) -> None:
+    model = kind().build(VOCABULARY, CONTEXT)
+    model(tokens(4, CONTEXT), tokens(4, CONTEXT)).backward()
+    assert [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()] == []
+
+
+@each
+def test_attention_stays_inside_documents_where_they_are_given(kind: type[Architecture]) -> None:
+    torch.manual_seed(0)
+    model, inputs, targets = kind().build(VOCABULARY, CONTEXT), tokens(1, CONTEXT), tokens(1, CONTEXT)
+    documents, positions = torch.tensor([[0] * 6 + [1] * 10]), torch.tensor([[*range(6), *range(10)]])
+    packed = model(inputs, targets, documents, positions)
+    alone = [model(inputs[:, part], targets[:, part]) for part in (slice(6), slice(6, CONTEXT))]
+    torch.testing.assert_close(packed, (6 * alone[0] + 10 * alone[1]) / CONTEXT)
+
+
+@each
+def test_transformers_opens_its_export_and_finds_the_same_loss(kind: type[Architecture], tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    model, inputs = kind().build(VOCABULARY, CONTEXT), tokens(2, CONTEXT + 1)
+    write_model(tmp_path, kind().export(model.state_dict(), VOCABULARY, CONTEXT), end_of_text=0)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path, trust_remote_code=False)(inputs, labels=inputs).loss
+    torch.testing.assert_close(model(inputs[:, :-1], inputs[:, 1:]), theirs)
+
+
+@each
+def test_its_cost_grows_with_vocabulary_and_context(kind: type[Architecture]) -> None:
+    least = kind().flops_per_token(VOCABULARY, CONTEXT)
+    assert 0 < least < kind().flops_per_token(2 * VOCABULARY, CONTEXT)
+    assert least < kind().flops_per_token(VOCABULARY, 2 * CONTEXT)
