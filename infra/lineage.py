@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class WandbLineage:
             return
         for message in self.words.of(event):
             if self.scribe is None:
-                self.scribe = Scribe(self.folder, self.project, self.mode)
+                self.scribe = Scribe(self.folder, self.project, self.mode, self.words.redactor)
             self.scribe.send(message)
 
     def close(self, seconds: float = FINISH_SECONDS) -> None:
@@ -144,8 +145,8 @@ class Words:
 class Scribe:
     """The process that speaks with W&B, and two threads: one hands it messages, one hears its warnings."""
 
-    def __init__(self, folder: Path, project: str, mode: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, project: str, mode: str, redactor: Redactor) -> None:
+        self.folder, self._redactor = folder, redactor
         self._messages: queue.Queue[Message | None] = queue.Queue(QUEUED_MESSAGES)
         self._process = subprocess.Popen(  # noqa: S603 - this project's own script
             [sys.executable, str(Path(__file__).with_name("wandb_scribe.py")), str(folder.absolute()), project, mode],
@@ -185,20 +186,28 @@ class Scribe:
             self._process.kill()
 
     def _hand_over(self) -> None:
+        there = True
+        while (message := self._messages.get()) is not None:
+            there = there and self._write(json.dumps(message) + "\n")
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+
+    def _write(self, line: str) -> bool:
+        """Whether the process is still there to take a line; it says itself why it ends."""
         assert self._process.stdin is not None
         try:
-            while (message := self._messages.get()) is not None:
-                self._process.stdin.write(json.dumps(message) + "\n")
-                self._process.stdin.flush()
-            self._process.stdin.close()
-        except OSError as problem:  # it has ended: by itself, having said why, or by an out-of-memory killer
-            log.debug("the lineage process takes no more: %s", problem)
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+        except OSError:
+            return False
+        return True
 
     def _hear(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as words:
             for word in words:
-                log.warning("lineage: %s", word.rstrip())
+                log.warning("lineage: %s", self._redactor.redact(word.rstrip()))
 
 
 def kind_of(step: Step[Any]) -> str:

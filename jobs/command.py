@@ -86,7 +86,8 @@ def parse(job: str, recipe_type: type[R], arguments: Sequence[str], default: str
     """The recipe and options of a command line. Raises RequestError; SystemExit with the text for --help."""
     name = arguments[0] if arguments and not arguments[0].startswith("-") else None
     rest = arguments[1:] if name else arguments
-    recipe = load_recipe(name or default, recipe_type) if name or default else recipe_type()
+    chosen = name or default
+    recipe = load_recipe(chosen, recipe_type) if chosen else recipe_type()
     form = _form(recipe)
     about = _about(recipe_type, with_recipes=default is not None and bool({"-h", "--help"} & set(rest)))
     program = f"python jobs/{job}.py{' [RECIPE]' if default else ''}"

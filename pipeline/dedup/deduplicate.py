@@ -7,15 +7,15 @@ before, appending documents never changes an earlier one.
 
 sketch (a shard) → copies, edges (some bands) → cluster → gather (a shard) → decide (a bin of clusters) → part (a shard)
 
-What is guaranteed: every drop is right, whatever the hashes do. What is likely: a pair at the threshold is
-found with a probability of at least `banding.RECALL`, a more similar one with more (see `survivors` for the
-one case where less is compared). Memory is bounded by a batch, a shard's sketches, one band of all, or a bin.
+What is guaranteed: every drop is right (shingles are compared by their 64-bit hashes). What is likely: a pair at the
+threshold is found with a probability of at least `banding.RECALL`, a more similar one with a higher one; `survivors`
+tells of the one case in which less is compared. A unit holds a batch of documents, a shard's sketches, one band
+or key of all documents (24 bytes each), or a bin of clusters.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import ClassVar, Literal
 
 import pyarrow as pa
@@ -40,7 +40,7 @@ class Shard:
 
     @property
     def count(self) -> int:
-        assert self.entry.rows is not None, "write_tables counts rows"
+        assert self.entry.rows is not None
         return self.entry.rows
 
 
@@ -127,10 +127,12 @@ class Deduplicate(Step[Documents]):
         return facts | {"comparisons": sum(receipt.facts["comparisons"] for receipt in decided)}
 
     def _shards(self, context: Context) -> Iterator[Shard]:
-        entries = [(source, entry) for source, step in enumerate(self.documents) for entry in context.open(step).shards]
-        firsts = accumulate((entry.rows or 0 for _, entry in entries), initial=0)
-        for (source, entry), first in zip(entries, firsts, strict=False):
-            yield Shard(source=source, entry=entry, first=first)
+        first = 0
+        for source, step in enumerate(self.documents):
+            for entry in context.open(step).shards:
+                shard = Shard(source=source, entry=entry, first=first)
+                yield shard
+                first += shard.count
 
     def _near(self, context: Context, shards: Sequence[Shard], sketches: tuple[FileEntry, ...], copies: FileEntry) -> Sequence[Receipt]:
         """Decide on near-duplicates; a receipt a bin, with its verdicts."""

@@ -1,10 +1,11 @@
 """Who survives: in order, a document is dropped if and only if an earlier kept one is verified to be like it.
 
-Each document is compared with the kept documents that share a band with it, by the true Jaccard similarity of
-their sets of shingles. Dropped documents are compared with nobody, so a thousand copies of one page cost a
-thousand comparisons, not a million. In a bucket where very many documents were kept (a template that
-they share, around different texts), only the first BUCKET_LIMIT of them stand for it: time stays linear, at
-the price that a match which shares no smaller bucket may be missed. What is dropped is always verified.
+Each document is compared with the kept documents that share a band with it (that are in one bucket with it), by the
+true Jaccard similarity of their sets of shingles. With dropped documents nobody is compared, so a thousand
+copies of one page cost a thousand comparisons, not a million. Where very many in one bucket were kept (a
+template that they share, around different texts), only the first BUCKET_LIMIT of them stand for it: time
+stays linear, at the price that a match which shares no smaller bucket may be missed. What is dropped is
+verified always.
 """
 
 from dataclasses import dataclass

@@ -120,9 +120,15 @@ class Story:
 
     @property
     def leaving(self) -> list[Made]:
-        """The stages whose documents no other stage reads."""
-        read = {needed.address for made in self.stages for needed in made.step.inputs.values()}
-        return [made for made in self.stages if made.address not in read]
+        """The last stages whose documents are still text: those that only the tokens are made from."""
+        text = [made for made in self.stages if made not in self.tokenized]
+        read = {needed.address for made in text for needed in made.step.inputs.values()}
+        return [made for made in text if made.address not in read]
+
+    @property
+    def lost_later(self) -> int:
+        """Documents that were dropped after the last stage of text."""
+        return sum(sum(made.facts["dropped"].values()) for made in self.stages if made in self.tokenized)
 
 
 def story_of(targets: Sequence[Step[Any]], store: Store) -> Story:

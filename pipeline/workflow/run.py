@@ -22,7 +22,10 @@ from pipeline.workflow.unit import Receipt, Unit, UnitTask, open_artifact, recei
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-RECORDED_PACKAGES = ("millrace", "pyarrow", "numpy", "tokenizers", "torch", "ray", "deepspeed", "transformers", "datasets", "wandb")
+RECORDED_PACKAGES = (
+    *("millrace", "pyarrow", "numpy", "numba", "ftfy", "py3langid", "tokenizers", "fastokens", "datasets"),
+    *("torch", "ray", "deepspeed", "transformers", "wandb"),
+)
 Report = Callable[[Mapping[str, Any]], None]
 
 

@@ -101,7 +101,7 @@ class Reference(Step[A]):
     """How its artifact is opened."""
 
     @property
-    def address(self) -> str:  # type: ignore[override]
+    def address(self) -> str:
         return self.of
 
     @property
@@ -109,7 +109,7 @@ class Reference(Step[A]):
         return self.opens
 
     @property
-    def inputs(self) -> dict[str, Step[Any]]:  # type: ignore[override]
+    def inputs(self) -> dict[str, Step[Any]]:
         return {}
 
     def run(self, context: Context) -> Facts:

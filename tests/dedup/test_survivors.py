@@ -33,6 +33,12 @@ def test_a_document_is_dropped_if_and_only_if_an_earlier_kept_one_is_like_it(doc
             kept.append(later)
 
 
+def test_the_earliest_match_is_named_whichever_band_it_is_found_by() -> None:
+    offsets, bands = np.array([0, 2, 4, 6]), np.array([[1, 7], [2, 8], [2, 7]], np.uint64)
+    found = survey(np.array([1, 2, 3, 4, 2, 3], np.uint64), offsets, bands, 0.3)
+    assert found.matches.tolist() == [-1, -1, 0]
+
+
 def test_a_thousand_near_copies_cost_a_thousand_comparisons() -> None:
     documents = [set(range(40)) | {1000 + number} for number in range(1000)]
     found = in_one_bucket(documents, 0.8)

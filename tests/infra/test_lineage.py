@@ -99,11 +99,15 @@ def test_an_offline_graph_leads_from_the_last_step_back_to_every_source(store: S
     assert runs.keys() == {LEARN.address, *(step.address for step in LEARN.documents)}
     made = {step.address: artifacts(runs[step.address], use=False) for step in (LEARN, *LEARN.documents)}
     assert [kind for kind, _, _ in made[LEARN.address]] == ["evaluation"]
-    assert sorted(artifacts(runs[LEARN.address], use=True)) == sorted(artifact for step in LEARN.documents for artifact in made[step.address])
+    assert sorted(artifacts(runs[LEARN.address], use=True)) == sorted(
+        artifact for step in LEARN.documents for artifact in made[step.address]
+    )
     for step in LEARN.documents:
         assert [kind for kind, _, _ in made[step.address]] == ["corpus"]
         assert [kind for kind, _, _ in artifacts(runs[step.address], use=True)] == ["source"]
-    losses = [{item.key or item.nested_key[0]: item.value_json for item in row.history.item} for row in runs[LEARN.address] if row.history.item]
+    losses = [
+        {item.key or item.nested_key[0]: item.value_json for item in row.history.item} for row in runs[LEARN.address] if row.history.item
+    ]
     assert [row["loss"] for row in losses] == ["3", "2", "1"]
 
 
@@ -187,7 +191,9 @@ def _timed(listener: Callable[[Any], None], waits: list[float]) -> Callable[[Any
     return listen
 
 
-def test_closing_gives_up_after_its_time(folder: Path, deaf: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, store: Store) -> None:
+def test_closing_gives_up_after_its_time(
+    folder: Path, deaf: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, store: Store
+) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", deaf)
     lineage = WandbLineage(folder)

@@ -31,6 +31,8 @@ class WandbServer:
                 project = {"id": "p", "name": variables["project"], "entity": {"id": "e", "name": "me"}}
                 run = {"id": "r", "name": variables["name"], "displayName": variables["displayName"], "config": "{}", "project": project}
                 return {"upsertBucket": {"bucket": run, "inserted": True}}
+            case "Viewer":
+                return {"viewer": {"id": "u", "entity": "me", "username": "me", "flags": "{}", "teams": {"edges": []}}}
             case "ArtifactType":
                 return {"project": None}
             case "CreateArtifact":

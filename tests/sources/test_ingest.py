@@ -112,6 +112,6 @@ def test_how_files_share_units_is_no_part_of_the_documents(folder: Path, build: 
 
 def test_a_wrong_field_is_told_before_anything_is_read(folder: Path, build: Build, store: Store) -> None:
     write(folder / "a.csv", [{"body": "x"}])
-    with pytest.raises(RequestError, match="data/a.csv has no field 'text', only body"):
+    with pytest.raises(RequestError, match=r"data/a\.csv has no field 'text', only body"):
         build(Ingest(source=Files.at("data")))
     assert list(store.list("")) == []

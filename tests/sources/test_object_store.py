@@ -100,7 +100,7 @@ def test_an_object_that_changed_since_it_was_listed_fails_the_run(new: bytes | N
         objects.delete("data/b.jsonl.gz")
     else:
         objects.put("data/b.jsonl.gz", new)
-    with pytest.raises(RunError, match="b.jsonl.gz has changed since it was listed; run the same command again"):
+    with pytest.raises(RunError, match=r"b\.jsonl\.gz has changed since it was listed; run the same command again"):
         list(source.read(unit))
 
 
