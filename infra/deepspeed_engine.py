@@ -125,7 +125,7 @@ class DeepSpeedEngine:
 
     def weights(self) -> "dict[str, Tensor]":
         """At stage 3 the members bring each weight together in turn, and the first one keeps it."""
-        return {name: parameter for name, parameter in self._whole()}
+        return dict(self._whole())
 
     def _whole(self) -> "Iterator[tuple[str, Tensor]]":
         import deepspeed
@@ -159,9 +159,11 @@ def _join_group(member: Member) -> None:
         return
     if member.size > 1:
         raise RequestError(f"a DeepSpeed engine for {member.size} processes needs their process group: start them as a gang")
+    from torch.distributed import HashStore  # type: ignore[attr-defined]  # public, but not in its module's list
+
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     os.environ.setdefault("LOCAL_RANK", "0")
-    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    distributed.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
 
 
 @contextmanager

@@ -116,6 +116,7 @@ def main(folder: str, project: str, mode: str) -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("WANDB_DATA_DIR", folder)  # where the files of artifacts wait
     os.environ.setdefault("WANDB_CACHE_DIR", folder)
+    os.environ["WANDB_ERROR_REPORTING"] = "false"  # else it reports on itself to its makers, and waits for that at the end
     try:
         recorder = Recorder(folder, project, mode)
         for line in sys.stdin:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import RunError
+from pipeline.errors import MillraceError, RunError
 
 SINGLE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS")
 
@@ -113,11 +113,12 @@ def answered(work: Callable[[], Any]) -> Answer:
 
 
 def portable(problem: Exception) -> Exception:
-    """The error itself with its traceback as a note; or a RunError in its place, where it cannot be pickled."""
-    trace = "".join(traceback.format_exception(problem))
+    """The error itself, or a RunError in its place where it cannot be pickled; with its trace as a note, where it is not one of ours."""
+    if isinstance(problem, MillraceError):
+        return problem
     try:
         again: Exception = pickle.loads(pickle.dumps(problem))  # noqa: S301 - bytes made one call earlier
     except Exception:
         again = RunError(f"{type(problem).__name__}: {' '.join(str(problem).split())}")
-    again.add_note(f"In a worker:\n{trace}")
+    again.add_note("In a worker:\n" + "".join(traceback.format_exception(problem)))
     return again

@@ -1,6 +1,16 @@
 """Fixtures that every test may use."""
 
-from collections.abc import Callable
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +50,48 @@ def build(store: Store) -> Callable[[Step[Any]], Any]:
         return open_artifact(store, step)
 
     return build_step
+
+
+@dataclass(frozen=True)
+class RunningRay:
+    """A Ray that runs: where drivers connect, and where jobs are submitted."""
+
+    address: str
+    jobs: str
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[RunningRay]:
+    """One Ray for all tests: on loopback, with a token of its own, with three cores whatever the machine has."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets need a short path
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback
+        patch.delenv("RAY_ADDRESS", raising=False)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            client_port = taken.getsockname()[1]
+        options = ["--num-cpus=3", "--port=0", "--dashboard-port=0", f"--ray-client-server-port={client_port}", f"--temp-dir={folder}"]
+        command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats", *options]
+        output = folder / "output"
+        with output.open("w") as file:
+            head = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=folder, env=os.environ | {"NO_COLOR": "1"})
+        try:
+            yield _when_up(head, folder, output)
+        finally:
+            head.terminate()
+            head.wait(60)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _when_up(head: "subprocess.Popen[bytes]", folder: Path, output: Path) -> RunningRay:
+    until = time.monotonic() + 120
+    while time.monotonic() < until and head.poll() is None:
+        jobs = re.search(r"http://127\.0\.0\.1:\d+", output.read_text())
+        if jobs and (folder / "ray_current_cluster").exists():
+            return RunningRay((folder / "ray_current_cluster").read_text().strip(), jobs[0])
+        time.sleep(0.2)
+    raise RuntimeError(f"no Ray came up: {output.read_text()}")

@@ -8,7 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class HeldOut(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class EvalTask(ABC):
     """A frozen recipe of a task."""
+
+    needs_held_out: ClassVar[bool] = False
+    """Whether it asks about the held-out documents, so that there have to be some."""
 
     @property
     def name(self) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 from pipeline.errors import RequestError, RunError
 from pipeline.evaluate.base import EvalTask
 from pipeline.tokens.shards import VALIDATION, TokenShards
+from pipeline.tokens.tokenize import Tokenize
 from pipeline.tokens.tokenizer import TOKENIZER, TokenizerFiles
-from pipeline.train.checkpoint import MODEL, Checkpoint
+from pipeline.train.checkpoint import Checkpoint
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.step import Context, Facts, Reference, Step
 from pipeline.workflow.unit import Unit
@@ -30,6 +31,9 @@ class Evaluate(Step[Artifact]):
             raise RequestError("tasks is empty: name at least one, such as Perplexity()")
         if len(set(names)) < len(names):
             raise RequestError(f"tasks has two of the same name among {', '.join(names)}: name each once")
+        needy = [task.name for task in self.tasks if task.needs_held_out]
+        if needy and isinstance(self.tokens, Tokenize) and self.tokens.split.fraction == 0:
+            raise RequestError(f"split.fraction is 0, and {needy[0]} asks about held-out documents: hold out a fraction, such as 0.01")
 
     def run(self, context: Context) -> Facts:
         receipts = context.map(self.examine, self.tasks)
@@ -39,7 +43,7 @@ class Evaluate(Step[Artifact]):
         """One unit: a task from its first example to its metrics."""
         from pipeline.evaluate.subject import Subject
 
-        subject = Subject(unit.open(self.checkpoint).folder(MODEL))
+        subject = Subject(unit.open(self.checkpoint).model)
         held_out = HeldOutDocuments(unit, unit.open(self.tokens))
         totals, count = Counter[str](), 0
         for example, answer in subject.answers(task.examples(held_out)):

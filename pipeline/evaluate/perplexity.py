@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pipeline.errors import RunError
 from pipeline.evaluate.base import Answer, EvalTask, Example, HeldOut
@@ -18,6 +19,8 @@ class Perplexity(EvalTask):
     the cost of the end counts, as a compressor pays for lengths too. `zstd_bits_per_byte` is what `zstd -19` needs for all the
     documents as one stream, so it may copy from earlier documents; `zstd_document_bits_per_byte`, each by itself.
     """
+
+    needs_held_out: ClassVar[bool] = True
 
     def examples(self, held_out: HeldOut) -> Iterator[Example]:
         return (Example((text,), ends=True) for text in held_out.texts())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import RequestError
 from pipeline.evaluate.generation import Sampling, generate
-from pipeline.train.checkpoint import MODEL, Checkpoint
+from pipeline.train.checkpoint import Checkpoint
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.step import Context, Facts, Step
 from pipeline.workflow.unit import Unit
@@ -41,5 +41,5 @@ class Sample(Step[Artifact]):
 
     def draw(self, unit: Unit, prompts: Sequence[str]) -> Facts:
         """One unit: all prompts, since opening the model costs more than drawing."""
-        texts = generate(unit.open(self.checkpoint).folder(MODEL), prompts, self.sampling)
+        texts = generate(unit.open(self.checkpoint).model, prompts, self.sampling)
         return {"samples": [{"prompt": prompt, "text": drawn[0]} for prompt, drawn in zip(prompts, texts, strict=True)]}

@@ -9,6 +9,7 @@ from pipeline.report.markup import Markup, breakable, tag
 from pipeline.report.words import compact, count, percent
 
 SHOWN_SOURCES = 20
+COLUMNS = {"read": "Read", "kept": "Kept", "characters": "Characters", "tokens": "Training tokens"}
 
 
 def corpus_section(story: Story) -> Markup | None:
@@ -80,11 +81,11 @@ def _sources(story: Story) -> Markup | None:
     rows = sorted(_by_source(story).items(), key=lambda item: (-item[1].get("characters", 0), item[0]))
     if not rows:
         return None
-    columns = [column for column in ("read", "kept", "characters", "tokens") if any(column in counts for _, counts in rows)]
+    columns = [column for column in COLUMNS if any(column in counts for _, counts in rows)]
     whole = sum(counts.get("characters", 0) for _, counts in rows)
     head = tag(
         "thead",
-        tag("tr", _heads("Source", *((column.capitalize(), "number") for column in columns), ("Share of characters", "bars share"))),
+        tag("tr", _heads("Source", *((COLUMNS[column], "number") for column in columns), ("Share of characters", "bars share"))),
     )
     shown, others = rows[:SHOWN_SOURCES], rows[SHOWN_SOURCES:]
     return tag(
@@ -119,12 +120,12 @@ def _cell(column: str, number: int | None) -> str:
 
 
 def _by_source(story: Story) -> dict[str, dict[str, Any]]:
-    """What came in of each source, what the last stages kept of it, and its tokens."""
+    """What came in of each source, what the last stages kept of it, and its tokens to train on."""
     found: dict[str, dict[str, Any]] = {}
     for made in story.entering:
         for name, counts in made.facts.get("sources", {}).items():
             _add(found, name, "read", counts.get("kept", 0) + counts.get("dropped", 0))
-    for made in story.leaving:
+    for made in story.texts:
         for name, counts in made.facts.get("sources", {}).items():
             for column in ("kept", "characters"):
                 _add(found, name, column, counts.get(column, 0))

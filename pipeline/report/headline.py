@@ -55,8 +55,8 @@ def _sentence(story: Story) -> str:
     compressed = _compression(story)
     if compressed:
         mine, theirs = compressed
-        better = f"{percent(abs(theirs - mine), theirs)} {'fewer' if mine < theirs else 'more'} bits than zstd -19 needs"
-        parts.append(f"on documents that it never saw it takes {metric(mine)} bits per byte, {better}")
+        beside = f"{percent(theirs - mine, theirs)} fewer bits than" if mine < theirs else f"{mine / (theirs or 1):.2f} times what"
+        parts.append(f"on documents that it never saw it takes {metric(mine)} bits per byte, {beside} zstd -19 needs")
     missing = [made.name for made in story.made if made.manifest is None]
     if missing:
         parts.append(f"not built: {', '.join(missing)}")

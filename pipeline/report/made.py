@@ -120,15 +120,19 @@ class Story:
 
     @property
     def leaving(self) -> list[Made]:
-        """The last stages whose documents are still text: those that only the tokens are made from."""
-        text = [made for made in self.stages if made not in self.tokenized]
-        read = {needed.address for made in text for needed in made.step.inputs.values()}
-        return [made for made in text if made.address not in read]
+        """The stages whose documents no other stage reads."""
+        return _unread(self.stages)
 
     @property
-    def lost_later(self) -> int:
-        """Documents that were dropped after the last stage of text."""
-        return sum(sum(made.facts["dropped"].values()) for made in self.stages if made in self.tokenized)
+    def texts(self) -> list[Made]:
+        """The last stages whose documents are text still, and no tokens."""
+        return _unread([made for made in self.stages if made not in self.tokenized])
+
+
+def _unread(stages: Sequence[Made]) -> list[Made]:
+    """The stages that no other of them reads."""
+    read = {needed.address for made in stages for needed in made.step.inputs.values()}
+    return [made for made in stages if made.address not in read]
 
 
 def story_of(targets: Sequence[Step[Any]], store: Store) -> Story:

@@ -57,19 +57,19 @@ def metric(number: Any) -> str:
 
 def summary(facts: Mapping[str, Any]) -> str:
     """What a finished step left, in a few words; empty where its facts are of no kind that is known here."""
-    if "read" in facts and "kept" in facts:
-        kept = f"{count(facts['kept'])} documents"
-        return kept if facts["read"] == facts["kept"] else f"{kept} of {count(facts['read'])}"
     if isinstance(facts.get("tokens"), Mapping):
         train, validation = facts["tokens"].get("train", 0), facts["tokens"].get("validation", 0)
         return f"{compact(train)} tokens, {compact(validation)} held out"
+    if "read" in facts and "kept" in facts:
+        kept = f"{count(facts['kept'])} documents"
+        return kept if facts["read"] == facts["kept"] else f"{kept} of {count(facts['read'])}"
     if isinstance(facts.get("loss"), Mapping):
         loss = facts["loss"]
         return f"{count(facts.get('steps', 0))} steps, loss {metric(loss.get('first'))} → {metric(loss.get('last'))}"
     if isinstance(facts.get("scores"), Mapping):
         return "; ".join(_score(task, metrics) for task, metrics in facts["scores"].items())
     if "samples" in facts:
-        return f"{count(len(facts['samples']))} samples"
+        return f"{count(len(facts['samples']))} {'sample' if len(facts['samples']) == 1 else 'samples'}"
     if "vocabulary" in facts:
         return f"vocabulary of {count(facts['vocabulary'])}"
     return ""

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -12,7 +13,7 @@ from typing import Any
 from pipeline.documents import Document, Dropped
 from pipeline.errors import RequestError
 from pipeline.sources.base import Source, no_text_field
-from pipeline.sources.formats.base import Record, SourceFile
+from pipeline.sources.formats.base import Format, Record, SourceFile
 from pipeline.sources.formats.inspector import Inspector
 from pipeline.sources.formats.known import format_of
 from pipeline.sources.listing import ListedFile, Listing, changed, units
@@ -78,39 +79,32 @@ class Files(Source):
         return units(self.listing.files)
 
     def read(self, partition: tuple[ListedFile, ...]) -> Iterator[Document | Dropped]:
-        inspector = Inspector()
-        try:
+        with closing(Inspector()) as inspector:
             for file in partition:
-                form = format_of(file.path)
-                assert form is not None
                 location = _shown(file.path)
                 with self.place.lend(file) as path:
-                    for record in form.records(SourceFile(path, file.path, inspector), self.text_field):
+                    for record in _format(file).records(SourceFile(path, file.path, inspector), self.text_field):
                         yield self.settle(location, record)
-        finally:
-            inspector.close()
 
     def check(self) -> None:
         """Raise RequestError where the first records of the first file that has fields lack the one for the text."""
-        for file in self.listing.files:
-            form = format_of(file.path)
-            assert form is not None
-            if not form.has_fields:
-                continue
-            if not isinstance(self.place, LocalPlace) or (not form.sequential and file.bytes > TRIED_BYTES):
-                return
-            inspector = Inspector()
-            try:
-                source_file = SourceFile(self.place.path(file.path), file.path, inspector)
-                self._require_text(file, list(islice(form.records(source_file, self.text_field), TRIED_RECORDS)))
-            finally:
-                inspector.close()
+        file = next((file for file in self.listing.files if _format(file).has_fields), None)
+        if file is None or not isinstance(self.place, LocalPlace) or (not _format(file).sequential and file.bytes > TRIED_BYTES):
             return
+        with closing(Inspector()) as inspector:
+            records = _format(file).records(SourceFile(self.place.path(file.path), file.path, inspector), self.text_field)
+            self._require_text(file, list(islice(records, TRIED_RECORDS)))
 
     def _require_text(self, file: ListedFile, records: Sequence[Any]) -> None:
         names = dict.fromkeys(name for record in records if isinstance(record, Record) for name in record.fields)
         if names and all(isinstance(record, Record) and record.text is None for record in records):
             raise no_text_field(_shown(file.path), self.text_field, names)
+
+
+def _format(file: ListedFile) -> Format:
+    known = format_of(file.path)
+    assert known is not None, "only files in known formats are listed"
+    return known
 
 
 def _place(location: str) -> tuple[str, Place]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipeline.documents import Document, Dropped
@@ -24,7 +25,7 @@ class HuggingFace(Source):
     """
 
     dataset: str
-    """OWNER/NAME on the Hub."""
+    """OWNER/NAME on the Hub; or, in a trial, ./FOLDER, which `datasets` reads in the same way."""
     config: str | None = None
     """Which of the dataset's configurations, where it has several."""
     split: str = "train"
@@ -41,6 +42,10 @@ class HuggingFace(Source):
         named = LOCATION.fullmatch(location)
         if named is None:
             raise RequestError(f"cannot read {location!r}: write hf://datasets/OWNER/NAME or hf://datasets/OWNER/NAME@REVISION")
+        if Path(named["dataset"]).exists():
+            raise RequestError(
+                f"cannot read {location!r}: {named['dataset']} is also a path here, and would be read instead; rename that one"
+            )
         revision = named["revision"]
         commit = revision if revision and COMMIT.fullmatch(revision) else _commit(named["dataset"], revision)
         return cls(dataset=named["dataset"], config=config, split=split, text_field=text_field, snapshot=commit)
@@ -51,7 +56,8 @@ class HuggingFace(Source):
 
     def check(self) -> None:
         """Raise RequestError where the Hub cannot be asked, or the dataset has no such configuration, split or text field."""
-        _commit(self.dataset, self.snapshot)
+        if not self.dataset.startswith("./"):
+            _commit(self.dataset, self.snapshot)
         try:
             stream = self._stream()
         except RunError as problem:

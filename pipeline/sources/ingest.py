@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from pipeline.documents import Document, Documents, Dropped, Tally, total, write_documents, write_dropped
 from pipeline.errors import BudgetExceeded, RequestError, RunError
-from pipeline.sources.base import Source
+from pipeline.sources.base import NO_TEXT, NOT_A_STRING, Source
+from pipeline.sources.formats.base import RECORD_BYTES, TOO_LARGE
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.step import Context, Facts, Step
 from pipeline.workflow.unit import Unit
@@ -17,6 +18,11 @@ SHARD_CHARACTERS = 32 << 20
 HELD_DROPS = 100_000
 """Quarantined records that are held in memory."""
 WORST = 3
+REMEDIES = {
+    NO_TEXT: "name the field that holds the text as text_field",
+    NOT_A_STRING: "name the field that holds the text as text_field",
+    TOO_LARGE: f"give records (for plain text: files) of at most {RECORD_BYTES >> 20} MiB",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +83,7 @@ class Ingest(Step[Documents]):
             reasons = ", ".join(f"{count} {reason} (as {examples[reason]})" for reason, count in worst)
             raise BudgetExceeded(
                 f"{self.source.name}: {lost} of {read} records cannot be used, and loss_budget is {self.loss_budget:g}: {reasons}; "
-                "mend the source, name the field with the text as text_field, or raise loss_budget"
+                f"{REMEDIES.get(worst[0][0], 'mend the source')}, or raise loss_budget"
             )
 
 

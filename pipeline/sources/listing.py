@@ -122,16 +122,21 @@ def units(files: Iterable[ListedFile]) -> list[tuple[ListedFile, ...]]:
 @contextmanager
 def unchanged(file: ListedFile, path: Path) -> Iterator[Path]:
     """A local file for as long as it is read; raises RunError unless it is as it was listed, before and after."""
+    before = _state(file, path)
+    if checksum_of(path) != file.mark:
+        raise changed(file.path)
+    yield path
+    if _state(file, path) != before:
+        raise changed(file.path)
+
+
+def _state(file: ListedFile, path: Path) -> tuple[int, int, int]:
+    """What differs when a file is written to or replaced."""
     try:
-        before = path.stat()
-        if before.st_size != file.bytes or checksum_of(path) != file.mark:
-            raise changed(file.path)
-        yield path
-        after = path.stat()
+        status = path.stat()
     except FileNotFoundError as problem:
         raise changed(file.path) from problem
-    if (after.st_size, after.st_mtime_ns, after.st_ino) != (before.st_size, before.st_mtime_ns, before.st_ino):
-        raise changed(file.path)
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def changed(path: str) -> RunError:

@@ -21,15 +21,12 @@ from pipeline.train.loop import Attend, Course, Loop, json_lines, mfu
 from pipeline.train.peak import peak
 from pipeline.train.plain import PlainEngines
 from pipeline.train.schedule import Schedule
-from pipeline.train.validation import held_out_windows
+from pipeline.train.validation import LOOKS, held_out_windows
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.fingerprint import execution
 from pipeline.workflow.reach import code_digest, code_of
 from pipeline.workflow.step import Context, Facts, Member, Step
 from pipeline.workflow.unit import Unit
-
-VALIDATIONS = 10
-"""Looks at the held-out loss in a run, unless told otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +132,13 @@ class Pretrain(Step[Checkpoint]):
             attend=self.attend,
             schedule=self.schedule,
             save_every=self.save_every,
-            validate_every=self.validate_every or -(-self.steps // VALIDATIONS),
+            validate_every=self.validate_every or -(-self.steps // LOOKS),
         )
         return Loop(
             course=course,
             engine=engine,
             order=Order(self.mixture, corpora, self.context, self.batch, self.seed),
-            held_out=held_out_windows(corpora, self.context),
+            held_out=held_out_windows(corpora, self.context, self.token_budget),
             member=member,
             checkpoints=self._checkpoints(unit, member),
             flops_per_token=self.model.flops_per_token(corpora[0].vocab_size, self.context),

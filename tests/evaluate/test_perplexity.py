@@ -14,11 +14,15 @@ from pipeline.evaluate.base import Example
 from pipeline.evaluate.evaluate import Evaluate, HeldOutDocuments
 from pipeline.evaluate.perplexity import Perplexity, compressed
 from pipeline.evaluate.subject import Subject
+from pipeline.tokens.split import Split
+from pipeline.tokens.tokenize import Tokenize
+from pipeline.tokens.tokenizer import TrainTokenizer
 from pipeline.train.checkpoint import Checkpoint
 from pipeline.workflow.run import InlineExecutor, run
 from pipeline.workflow.step import Reference
 from pipeline.workflow.unit import Unit
 from tests.evaluate.conftest import ODD_TEXTS, Trained
+from tests.tokens.corpus import literal
 from tests.train.tiny import TEXTS
 
 
@@ -88,6 +92,13 @@ def test_a_checkpoint_that_is_named_by_its_address_scores_the_same(trained: Trai
 def test_a_wrong_choice_of_tasks_is_refused(trained: Trained, tasks: tuple[Perplexity, ...], named: str) -> None:
     with pytest.raises(RequestError, match=named):
         Evaluate(checkpoint=trained.step, tasks=tasks, tokens=trained.step.mixture[0].tokens)
+
+
+def test_a_corpus_that_holds_nothing_out_is_refused_before_anything_starts(trained: Trained) -> None:
+    documents, whole = literal(TEXTS), Split(fraction=0)
+    tokens = Tokenize(documents=documents, tokenizer=TrainTokenizer(documents=documents, vocab_size=320, split=whole), split=whole)
+    with pytest.raises(RequestError, match=r"split\.fraction is 0, and perplexity asks about held-out documents"):
+        Evaluate(checkpoint=trained.step, tasks=(Perplexity(),), tokens=tokens)
 
 
 def test_documents_are_asked_about_one_after_the_other_and_not_gathered_first() -> None:

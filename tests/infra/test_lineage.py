@@ -5,8 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,6 @@ class Learn(Step[Any]):
 
 
 LEARN = Learn(documents=(Read(source=Location(LOCATION)), Read(source=Location("more.jsonl"))))
-Listen = Callable[[Step[Any]], None]
 
 
 @pytest.fixture
@@ -92,7 +90,6 @@ def artifacts(rows: list[Any], use: bool) -> list[tuple[str, str, str]]:
     return [(artifact.type, artifact.name, artifact.digest) for artifact in made if artifact.use_after_commit == use]
 
 
-@pytest.mark.slow
 def test_an_offline_graph_leads_from_the_last_step_back_to_every_source(store: Store, folder: Path) -> None:
     record(LEARN, store, folder)
     runs = recorded(folder)
@@ -111,7 +108,6 @@ def test_an_offline_graph_leads_from_the_last_step_back_to_every_source(store: S
     assert [row["loss"] for row in losses] == ["3", "2", "1"]
 
 
-@pytest.mark.slow
 def test_no_secret_reaches_the_lineage_folder(folder: Path, tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from pipeline.storage import open_store; from tests.infra.test_lineage import *\n"
@@ -141,7 +137,6 @@ def check_graph(server: WandbServer) -> None:
     assert sorted(made[digest] for digest in used) == ["corpus", "corpus", "source", "source"]
 
 
-@pytest.mark.slow
 def test_the_graph_goes_to_a_server_that_can_be_reached(
     store: Store, folder: Path, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +146,6 @@ def test_the_graph_goes_to_a_server_that_can_be_reached(
     check_graph(server)
 
 
-@pytest.mark.slow
 def test_wandb_sync_sends_the_graph_of_offline_runs(store: Store, folder: Path, server: WandbServer) -> None:
     record(LEARN, store, folder)
     environment = os.environ | {"WANDB_API_KEY": "k" * 40, "WANDB_BASE_URL": server.url, "WANDB_DATA_DIR": str(folder)}
@@ -167,28 +161,17 @@ def deaf() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.mark.slow
 def test_a_server_that_hangs_delays_nothing_and_its_runs_are_kept(
     store: Store, folder: Path, deaf: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", deaf)
-    lineage = WandbLineage(folder)
-    waits = []
-    run([LEARN], store, InlineExecutor(), [_timed(lineage, waits)])
-    assert max(waits) < 1.0
-    lineage.close(seconds=60)
-    assert "W&B cannot be reached" in caplog.text
+    with WandbLineage(folder) as lineage:
+        run([LEARN], store, InlineExecutor(), [lineage])
+        assert "cannot be reached" not in caplog.text  # the run was over before that was known
+        lineage.close(seconds=60)
+    assert "cannot be reached" in caplog.text
     assert recorded(folder).keys() == {LEARN.address, *(step.address for step in LEARN.documents)}
-
-
-def _timed(listener: Callable[[Any], None], waits: list[float]) -> Callable[[Any], None]:
-    def listen(event: Any) -> None:
-        began = time.monotonic()
-        listener(event)
-        waits.append(time.monotonic() - began)
-
-    return listen
 
 
 def test_closing_gives_up_after_its_time(

@@ -64,12 +64,13 @@ def wandb_server() -> Iterator[WandbServer]:
         def log_message(self, *_: Any) -> None:
             return
 
-        def do_GET(self) -> None:  # noqa: N802 - the base class's name
+        def do_GET(self) -> None:
             self._reply({})
 
-        do_PUT = do_GET
+        def do_PUT(self) -> None:
+            self._reply({})
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)

@@ -128,7 +128,8 @@ class Tokenize(Step[Any]):
 
     def run(self, context: Context) -> Mapping[str, Any]:
         counts = self.documents.kept()
-        return {
+        documents = {"read": sum(counts.values()), "kept": sum(counts.values()), "dropped": {}}
+        return documents | {
             "documents": {"train": sum(counts.values()) - 17, "validation": 17},
             "tokens": {"train": 4_812_345, "validation": 52_811},
             "bytes": {"train": 18_412_000, "validation": 201_112},

@@ -43,6 +43,7 @@ def test_it_complains_of_nothing_asks_for_nothing_and_fits(browser: Browser, who
     assert browser.complaints() == []
     assert browser.requests() == [whole.as_uri()]
     assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.evaluate("[...document.querySelectorAll('.scrolling, .graph-frame')].every(box => box.scrollWidth <= box.clientWidth)")
     assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == ("rgb(21, 23, 26)" if dark else "rgb(251, 250, 248)")
 
 

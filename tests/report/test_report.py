@@ -137,8 +137,9 @@ def test_a_corpus_alone_has_a_page_of_its_own(store: Store) -> None:
     run([corpus_graph()], store, InlineExecutor())
     words = shown(render_report([corpus_graph()], store))
     assert "A corpus of 1,720 documents" in words
-    assert "Training" not in words
-    assert "Evaluation" not in words
+    assert "4.81 M tokens to train on and 52,811 held out" in words
+    for section in ("training", "evaluation", "samples"):
+        assert f'id="{section}"' not in render_report([corpus_graph()], store)
 
 
 def test_what_was_not_built_is_shown_as_not_built(store: Store) -> None:
@@ -188,6 +189,12 @@ def test_odd_facts_do_not_break_the_page(facts: str, metrics: str, store: Store)
     step = Odd(facts=facts, metrics=metrics)
     run([step], store, InlineExecutor())
     assert render_report([step], store).encode("utf-8").endswith(b"</html>\n")
+
+
+def test_a_model_that_zstd_beats_says_so(store: Store) -> None:
+    step = Odd(facts='{"scores": {"perplexity": {"bits_per_byte": 4.0, "zstd_bits_per_byte": 1.25}}}')
+    run([step], store, InlineExecutor())
+    assert "it takes 4 bits per byte, 3.20 times what zstd\u00a0-19 needs" in render_report([step], store)
 
 
 HOSTILE = ("<script>window.owned = 1</script>", '"><img src=x onerror="window.owned=1">', "</style></title></pre><b>", "${alert(1)}'`")

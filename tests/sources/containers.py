@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pipeline.sources.files import Files
 
 Records = Sequence[dict[str, str]]
 NAMES = ["records.jsonl", "records.json", "records.csv", "records.tsv", "records.parquet", "records.arrow", "records.arrows"]
-COMPRESSED = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}
+COMPRESSED = {"": bytes, ".gz": partial(gzip.compress, mtime=0), ".zst": zstandard.ZstdCompressor().compress}
 
 
 def write(path: Path, records: Records) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.errors import RequestError
 from pipeline.sources.base import Source
 from pipeline.sources.hugging_face import HuggingFace
 from tests.sources.containers import encoded
@@ -63,7 +64,7 @@ def example(folder: Path) -> Source:
     (folder / "dataset").mkdir(exist_ok=True)
     for name, data in FILES.items():
         (folder / "dataset" / name).write_bytes(data)
-    return HuggingFace(dataset="dataset", snapshot=COMMIT)
+    return HuggingFace(dataset="./dataset", snapshot=COMMIT)
 
 
 def told(script: str, endpoint: str, folder: Path) -> str:
@@ -106,6 +107,13 @@ def test_the_commit_is_the_snapshot_whatever_names_it(answer: dict[str, Any]) ->
 def test_a_wrong_dataset_is_a_wrong_request(wrong: str, words: list[str], answer: dict[str, Any]) -> None:
     assert all(word in answer[wrong] for word in words), answer[wrong]
     assert "\n" not in answer[wrong]
+
+
+def test_a_path_of_the_same_name_is_not_taken_for_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RequestError, match="owner/name is also a path here"):
+        HuggingFace.at("hf://datasets/owner/name")
 
 
 def test_without_a_network_the_request_is_refused_at_once(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_too_many_lost_records_fail_and_leave_nothing(folder: Path, build: Build
     step = Ingest(source=Files.at("data"))
     message = (
         r"data: 3 of 4 records cannot be used, and loss_budget is 0.5: 2 no-text \(as data/a.jsonl#2\), "
-        r"1 text-not-a-string \(as data/a.jsonl#4\); mend the source, name the field with the text as text_field, or raise loss_budget"
+        r"1 text-not-a-string \(as data/a.jsonl#4\); name the field that holds the text as text_field, or raise loss_budget"
     )
     with pytest.raises(BudgetExceeded, match=message):
         build(step)

@@ -84,6 +84,11 @@ def test_any_micro_batch_gives_the_same_losses(build: Build, attend: str, store:
     assert curves[2] == pytest.approx(curves[0], abs=1e-5)
 
 
+def test_its_recipe_is_read_without_torch() -> None:
+    program = "import sys; from tests.train.tiny import pretrain; pretrain().address; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_how_it_runs_is_no_part_of_what_it_is() -> None:
     here = pretrain()
     there = dataclasses.replace(here, workers=2, micro_batch=1, save_every=7, validate_every=3, engines=PlainEngines())

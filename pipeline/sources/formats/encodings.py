@@ -1,7 +1,8 @@
 """Which encoding bytes are in, and their text. Nothing is ever replaced: bytes that do not decode wholly have no text.
 
 In order: a byte-order mark; UTF-16 without one; UTF-8; GB18030 where that gives Chinese that people write;
-Windows-1252 where that gives words of one western language; and what charset-normalizer finds likely. Text that is UTF-8 but for a few bytes is damaged, not of another encoding.
+Windows-1252 where that gives words of one western language; and what charset-normalizer finds likely. Text that
+is UTF-8 but for a few bytes is damaged, not of another encoding.
 """
 
 import codecs

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 EXPANSION = 200
 """Bytes that may come out of one compressed byte. Text compresses 3 to 20 times; bombs a thousand times and more."""
-FREE_BYTES = 64 << 20
+FREE_BYTES = 256 << 20
 """Bytes that may come out whatever went in, so that small files of one repeated line can be read."""
 CHUNK_BYTES = 32 << 10
 """What is lost at most before the place where a stream breaks off."""
