@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import RequestError
 from pipeline.workflow.run import Executor, InlineExecutor
@@ -53,6 +54,7 @@ def cluster(where: str, workers: int | None = None) -> Iterator[Executor]:
         yield InlineExecutor()
         return
     start = where == "local" and INSIDE_JOB not in os.environ
+    _keep_off_stdout()
     if start:
         _start(workers)
     else:
@@ -65,6 +67,16 @@ def cluster(where: str, workers: int | None = None) -> Iterator[Executor]:
         yield RayExecutor(workers=None if start else workers, fixed=start)
     finally:
         ray.shutdown()
+
+
+def _keep_off_stdout() -> None:
+    """Ray prints the raylet's complaints on the driver's stdout, whatever `log_to_driver` says; they belong in the log."""
+    from ray._private import worker
+
+    def tell(data: dict[str, Any], ignore_prefix: bool) -> None:  # noqa: ARG001 - Ray's signature
+        log.warning("Ray's %s: %.300s", data.get("pid"), " ".join(" ".join(data["lines"]).split()))
+
+    worker.print_to_stdstream = tell
 
 
 def _start(workers: int | None) -> None:

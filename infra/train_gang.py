@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,13 +84,16 @@ class Gang:
 
         self.fallen.clear()
         mailbox = _mailbox()
-        outcome: list[Exception | None] = []
-        thread = threading.Thread(target=lambda: outcome.append(self._fit(mailbox)), name="millrace-gang", daemon=True)
-        thread.start()
-        try:
-            self._relay(mailbox, thread)
-        finally:
-            ray.kill(mailbox)
+        with tempfile.TemporaryDirectory(prefix="millrace-gang-", ignore_cleanup_errors=True) as folder:
+            trainer = self._trainer(mailbox, folder)
+            outcome: list[Exception | None] = []
+            # in a thread of its own, so that Ray leaves the driver's signals alone
+            thread = threading.Thread(target=lambda: outcome.append(_fit(trainer)), name="millrace-gang", daemon=True)
+            thread.start()
+            try:
+                self._relay(mailbox, thread)
+            finally:
+                ray.kill(mailbox)
         return outcome[0]
 
     def _relay(self, mailbox: Any, thread: threading.Thread) -> None:
@@ -114,36 +118,36 @@ class Gang:
                 log.warning("%d of %d processes of %s have started: the others wait for cores", len(came), self.size, self.task.address)
                 mention += PATIENCE_SECONDS
 
-    def _fit(self, mailbox: Any) -> Exception | None:
-        """Ray Train from start to end, in a thread of its own so that it leaves the driver's signals alone."""
+    def _trainer(self, mailbox: Any, folder: str) -> Any:
+        """Ray Train's trainer, which leaves its own files in `folder`; restarts are ours, since it tries wrong work again too."""
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(WATCH_SECONDS))
         if self.fixed:  # one machine is not pre-empted in part, and the watchers cost two processes
             os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
         os.environ |= {"RAY_TRAIN_V2_ENABLED": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
-        from ray.train import FailureConfig, LoggingConfig, RunConfig
-        from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Ray deprecates parts of itself
+            from ray.train import FailureConfig, LoggingConfig, RunConfig
+            from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-        arrive, around, payload = arrival(), surroundings({}), packed(_member, self.task, mailbox)
-        with tempfile.TemporaryDirectory(prefix="millrace-gang-", ignore_cleanup_errors=True) as folder:
-            try:
-                scaling, backend = _placement(self.size, self.fixed)
-                DataParallelTrainer(
-                    lambda: arrive(around, payload),
-                    backend_config=backend,
-                    scaling_config=scaling,
-                    run_config=RunConfig(
-                        name="gang",
-                        storage_path=folder,
-                        failure_config=FailureConfig(max_failures=0),
-                        logging_config=LoggingConfig("ERROR"),
-                    ),
-                ).fit()
-            except Exception as problem:
-                return problem
-        return None
+            arrive, around, payload = arrival(), surroundings({}), packed(_member, self.task, mailbox)
+            scaling, backend = _placement(self.size, self.fixed)
+            return DataParallelTrainer(
+                lambda: arrive(around, payload),
+                backend_config=backend,
+                scaling_config=scaling,
+                run_config=RunConfig(
+                    name="gang",
+                    storage_path=folder,
+                    failure_config=FailureConfig(max_failures=0),
+                    logging_config=LoggingConfig("ERROR"),
+                ),
+            )
 
     def _error(self, problem: Exception) -> Exception:
         """The error to tell of: a member's own one if there is one, ours before others', the first before the later."""
+        from ray.exceptions import RayError
+        from ray.train import TrainingFailedError
+
         errors = [fell.answer.error for fell in self.fallen if fell.answer.error is not None]
         lost = [rank for rank, failure in getattr(problem, "worker_failures", {}).items() if _is_loss(failure)]
         ours = [error for error in errors if isinstance(error, MillraceError)]
@@ -151,12 +155,20 @@ class Gang:
             return ours[0]
         if errors and not lost:
             return errors[0]
-        if isinstance(problem, MillraceError):
+        if not isinstance(problem, TrainingFailedError | RayError):
             return problem
         return Lost(
             f"{self.task.address} lost {'member ' + ', '.join(map(str, lost)) if lost else 'its gang'} of {self.size} "
             f"({_last_line(problem)}); if memory ran out, use a smaller micro-batch; the same command goes on from here"
         )
+
+
+def _fit(trainer: Any) -> Exception | None:
+    try:
+        trainer.fit()
+    except Exception as problem:
+        return problem
+    return None
 
 
 class Lost(RunError):

@@ -63,7 +63,7 @@ class RunningRay:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[RunningRay]:
     """One Ray for all tests: on loopback, with a token of its own, with three cores whatever the machine has."""
-    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets need a short path
+    folder = Path(tempfile.mkdtemp(prefix="millrace-ray-", dir="/tmp"))  # Ray's sockets need a short path
     token = folder / "token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))

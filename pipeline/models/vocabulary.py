@@ -38,26 +38,28 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, differentiate: bool) -> Tensor:
         weight = weight_VD.to(hidden_ND.dtype)
-        rows = max(1, CHUNK_LOGITS // weight.shape[0])
+        count, rows = hidden_ND.shape[0], max(1, CHUNK_LOGITS // weight.shape[0])
         total = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
         hidden_gradient = torch.empty_like(hidden_ND) if differentiate else None
         weight_gradient = torch.zeros_like(weight_VD, dtype=torch.float32) if differentiate else None
-        for start in range(0, hidden_ND.shape[0], rows):
+        for start in range(0, count, rows):
             hidden, targets = hidden_ND[start : start + rows], targets_N[start : start + rows, None]
             logits = functional.linear(hidden, weight).float()
-            normalizer = logits.logsumexp(dim=-1, keepdim=True)
-            total += (normalizer - logits.gather(1, targets)).sum()
+            chosen, greatest = logits.gather(1, targets), logits.amax(dim=1, keepdim=True)
+            odds = logits.sub_(greatest).exp_()
+            whole = odds.sum(dim=1, keepdim=True)
+            total += (whole.log() + greatest - chosen).sum()
             if hidden_gradient is None or weight_gradient is None:
                 continue
-            slope = logits.sub_(normalizer).exp_()  # softmax; minus one at the target
-            slope.scatter_add_(1, targets, torch.full_like(targets, -1, dtype=slope.dtype))
-            slope = (slope / hidden_ND.shape[0]).to(hidden.dtype)
+            slope = odds.div_(whole * count)  # softmax; minus one at the target
+            slope.scatter_add_(1, targets, torch.full_like(whole, -1 / count))
+            slope = slope.to(hidden.dtype)
             torch.mm(slope, weight, out=hidden_gradient[start : start + rows])
             weight_gradient += slope.t() @ hidden
         if differentiate:
             ctx.save_for_backward(hidden_gradient, weight_gradient)
             ctx.weight_precision = weight_VD.dtype
-        return total / hidden_ND.shape[0]
+        return total / count
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, None, None]:

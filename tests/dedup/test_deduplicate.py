@@ -116,6 +116,14 @@ def test_the_bytes_do_not_depend_on_how_clusters_are_packed_into_bins(monkeypatc
     assert packed.drops
 
 
+def test_decisions_do_not_depend_on_the_record_batches_of_a_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = deduplicated(likenesses(4))
+    monkeypatch.setattr("pipeline.documents.BATCH_BYTES", 3000)
+    parts = deduplicated(likenesses(4))
+    assert (whole.kept, whole.drops, whole.facts) == (parts.kept, parts.drops, parts.facts)
+    assert whole.content != parts.content
+
+
 def test_what_is_read_is_kept_or_dropped_by_source_and_reason() -> None:
     found = deduplicated(likenesses(3))
     dropped = found.facts["dropped"]

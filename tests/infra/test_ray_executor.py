@@ -257,9 +257,12 @@ def kill_the_driver(chance: random.Random, driver: Callable[[], "subprocess.Pope
     run([corpus(PAUSE)], store, RayExecutor())
 
 
-def test_a_killed_worker_leaves_the_same_bytes_in_the_end(executor: RayExecutor, store: Store, expected: dict[str, Any]) -> None:
+def test_a_killed_worker_leaves_the_same_bytes_in_the_end_and_nothing_on_stdout(
+    executor: RayExecutor, store: Store, expected: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
     kill_a_worker(random.Random(1), store)
     assert left(corpus(), store) == expected
+    assert capfd.readouterr().out == ""
 
 
 def test_a_killed_driver_leaves_the_same_bytes_in_the_end(

@@ -30,7 +30,7 @@ class Head:
             try:
                 if folder.name.isdecimal() and os.getsid(int(folder.name)) == self.session:
                     words = (folder / "cmdline").read_bytes()
-                    if words.startswith(b"ray::") and b"IDLE" not in words:
+                    if words.startswith(b"ray::") and b"IDLE" not in words and b"Agent" not in words:
                         found.append(int(folder.name))
             except (ProcessLookupError, FileNotFoundError, PermissionError):
                 continue
