@@ -7,9 +7,9 @@
 | auto | the cluster that RAY_ADDRESS names, or the one that `ray start` started on this machine |
 | HOST:PORT | that cluster; this machine must be one of its nodes |
 
-Ray 2.60 listens on every interface unless its node address is loopback, makes its token file readable for all, does not use the token with
-an address that was given in words, and waits for 80 seconds before it ends the process where nothing answers:
-this module is where those are put right. Nothing of Ray goes to stdout.
+Ray 2.60 listens on every interface unless its node address is loopback, makes its token file readable for all, does not use
+the token with an address that was given in words, tries for 80 seconds before it gives up where nothing answers, and
+prints on stdout: this module is where those are put right.
 """
 
 import logging
@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import RequestError
+from pipeline.errors import RequestError, RunError
 from pipeline.workflow.run import Executor, InlineExecutor
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,6 @@ def cluster(where: str, workers: int | None = None) -> Iterator[Executor]:
         yield InlineExecutor()
         return
     start = where == "local" and INSIDE_JOB not in os.environ
-    _keep_off_stdout()
     if start:
         _start(workers)
     else:
@@ -69,81 +68,96 @@ def cluster(where: str, workers: int | None = None) -> Iterator[Executor]:
         ray.shutdown()
 
 
-def _keep_off_stdout() -> None:
-    """Ray prints the raylet's complaints on the driver's stdout, whatever `log_to_driver` says; they belong in the log."""
+def _keep_quiet() -> None:
+    """Ray prints the raylet's complaints on the driver's stdout, whatever `log_to_driver` says; they belong in the log.
+
+    And it warns, with some fuss, that its authentication is on.
+    """
     from ray._private import worker
 
     def tell(data: dict[str, Any], ignore_prefix: bool) -> None:  # noqa: ARG001 - Ray's signature
         log.warning("Ray's %s: %.300s", data.get("pid"), " ".join(" ".join(data["lines"]).split()))
 
     worker.print_to_stdstream = tell
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
 
 
 def _start(workers: int | None) -> None:
     """A Ray on loopback with token authentication, without a dashboard."""
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # the name is odd, the meaning is: the node's address is loopback
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    if os.environ["RAY_AUTH_MODE"].lower() == "token":
-        keep_token_private()
+    keep_token_private()
     import ray
 
-    ray.init(
-        address="local",
-        num_cpus=workers,
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    _keep_quiet()
+    try:
+        ray.init(
+            address="local",
+            num_cpus=workers,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ray.exceptions.RayError, RuntimeError, OSError, ValueError) as problem:
+        raise RunError(
+            f"cannot start a local Ray ({_line(problem)}); its logs are in /tmp/ray/session_latest, or use --cluster none"
+        ) from problem
 
 
 def _connect(address: str) -> None:
     """Connect this process to a running cluster."""
     import ray
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
     from ray._private.services import canonicalize_bootstrap_address
 
-    if "RAY_AUTH_MODE" not in os.environ and _token_is_known():
-        os.environ["RAY_AUTH_MODE"] = "token"
+    _keep_quiet()
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         reached = canonicalize_bootstrap_address(address) or ""
     except (ConnectionError, ValueError, OSError) as problem:
         raise RequestError(f"--cluster {address}: {_line(problem)}; start one with `ray start --head`, or use --cluster local") from problem
-    if not _answers(reached):
-        raise RequestError(f"--cluster {address}: no Ray answers at {reached}; look whether it runs (`ray status`), or use --cluster local")
+    _reach(address, reached)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as problem:
         raise RequestError(
-            f"--cluster {address}: cannot connect ({_line(problem)}); run this on a node of that cluster, with its Ray version and its "
-            "token (RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH), or use `ray job submit`"
+            f"--cluster {address}: cannot connect ({_line(problem)}); run this on a node of that cluster, with its versions of Ray "
+            "and Python, or use `ray job submit`"
         ) from problem
 
 
-def _answers(address: str) -> bool:
-    """Whether something that speaks gRPC is at HOST:PORT; with TLS it is left to Ray to find out."""
+def _reach(where: str, address: str) -> None:
+    """Raise RequestError unless a Ray that knows our token answers at HOST:PORT; with TLS it is left to Ray to find out."""
     import grpc  # type: ignore[import-untyped]
 
     if os.environ.get("RAY_USE_TLS", "0") != "0":
-        return True
+        return
+    headers = [("authorization", f"Bearer {token}")] if (token := _token()) else None
     with grpc.insecure_channel(address) as channel:
+        ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")
         try:
-            grpc.channel_ready_future(channel).result(timeout=REACH_SECONDS)
-        except grpc.FutureTimeoutError:
-            return False
-    return True
+            ask(b"", timeout=REACH_SECONDS, wait_for_ready=True, metadata=headers)
+        except grpc.RpcError as problem:
+            if problem.code() is grpc.StatusCode.UNAUTHENTICATED:
+                remedy = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file with its token"
+                raise RequestError(f"--cluster {where}: the Ray at {address} does not take our token: {remedy}") from problem
+            remedy = "look whether it runs (`ray status`), or use --cluster local"
+            raise RequestError(f"--cluster {where}: no Ray answers at {address} ({problem.code().name}); {remedy}") from problem
+
+
+def _token() -> str | None:
+    """The token that Ray would use, if there is one."""
+    place = _token_place()
+    return os.environ.get("RAY_AUTH_TOKEN") or (place.read_text().strip() if place.is_file() else None)
 
 
 def _token_place() -> Path:
     return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
 
 
-def _token_is_known() -> bool:
-    return bool(os.environ.get("RAY_AUTH_TOKEN")) or _token_place().is_file()
-
-
 def keep_token_private() -> None:
     """Make the token that a new cluster will use, readable for this user alone; Ray by itself makes it readable for all."""
-    if os.environ.get("RAY_AUTH_TOKEN"):
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
         return
     place = _token_place()
     try:

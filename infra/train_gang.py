@@ -124,24 +124,23 @@ class Gang:
         if self.fixed:  # one machine is not pre-empted in part, and the watchers cost two processes
             os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
         os.environ |= {"RAY_TRAIN_V2_ENABLED": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Ray deprecates parts of itself
-            from ray.train import FailureConfig, LoggingConfig, RunConfig
-            from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"ray\.")  # Ray deprecates parts that Ray uses
+        from ray.train import FailureConfig, LoggingConfig, RunConfig
+        from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-            arrive, around, payload = arrival(), surroundings({}), packed(_member, self.task, mailbox)
-            scaling, backend = _placement(self.size, self.fixed)
-            return DataParallelTrainer(
-                lambda: arrive(around, payload),
-                backend_config=backend,
-                scaling_config=scaling,
-                run_config=RunConfig(
-                    name="gang",
-                    storage_path=folder,
-                    failure_config=FailureConfig(max_failures=0),
-                    logging_config=LoggingConfig("ERROR"),
-                ),
-            )
+        arrive, around, payload = arrival(), surroundings({}), packed(_member, self.task, mailbox)
+        scaling, backend = _placement(self.size, self.fixed)
+        return DataParallelTrainer(
+            lambda: arrive(around, payload),
+            backend_config=backend,
+            scaling_config=scaling,
+            run_config=RunConfig(
+                name="gang",
+                storage_path=folder,
+                failure_config=FailureConfig(max_failures=0),
+                logging_config=LoggingConfig("ERROR"),
+            ),
+        )
 
     def _error(self, problem: Exception) -> Exception:
         """The error to tell of: a member's own one if there is one, ours before others', the first before the later."""

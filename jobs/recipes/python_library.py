@@ -1,10 +1,12 @@
 """The default: the source and documentation of the Python that runs, and a model that two CPU cores train in minutes."""
 
-from jobs.recipe import PretrainRecipe
+from jobs.recipe import Compute, PretrainRecipe
 from pipeline.filters.alphanumeric import Alphanumeric
 from pipeline.filters.length import WordCount
 from pipeline.filters.repetition import Repetition
 from pipeline.filters.symbols import Symbols
+from pipeline.models.llama import Llama
+from pipeline.train.schedule import Schedule
 
 RECIPE = PretrainRecipe(
     filters=(  # wider than Gopher's defaults, which are for prose: code repeats itself
@@ -18,6 +20,13 @@ RECIPE = PretrainRecipe(
         Symbols(hashes=0.5),
         Alphanumeric(alphabetic_words=0.5, least_length=2.0, most_length=15.0),
     ),
+    vocab_size=2048,
     validation=0.03,
+    model=Llama(dim=128, depth=2, heads=2),
+    context=256,
+    batch=4,
+    token_budget=3_000_000,
+    schedule=Schedule(peak=4e-3, warmup=0.05, floor=0.0, decay="linear"),
+    compute=Compute(workers=2, micro_batch=2, save_every=500),
     prompts=("def ", "The "),
 )

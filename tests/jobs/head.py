@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,15 +26,22 @@ class Head:
     def workers(self) -> list[int]:
         """The processes of the head's session that do units of work, now."""
         found = []
-        for folder in Path("/proc").iterdir():
-            try:
-                if folder.name.isdecimal() and os.getsid(int(folder.name)) == self.session:
-                    words = (folder / "cmdline").read_bytes()
-                    if words.startswith(b"ray::") and b"IDLE" not in words and b"Agent" not in words:
-                        found.append(int(folder.name))
-            except (ProcessLookupError, FileNotFoundError, PermissionError):
-                continue
+        for pid in _session(self.session):
+            with suppress(ProcessLookupError, FileNotFoundError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if words.startswith(b"ray::") and b"IDLE" not in words and b"Agent" not in words:
+                    found.append(pid)
         return found
+
+
+def _session(leader: int) -> list[int]:
+    """The processes of a session."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with suppress(ProcessLookupError, PermissionError):
+            if folder.name.isdecimal() and os.getsid(int(folder.name)) == leader:
+                found.append(int(folder.name))
+    return found
 
 
 def free_port() -> int:
@@ -59,11 +66,10 @@ def ray_head(folder: Path, cores: int) -> Iterator[Head]:
         _wait(process, folder / "head.log", dashboard)
         yield Head(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", environment, os.getsid(process.pid))
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+        for pid in _session(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(30)
 
 
 def _wait(process: "subprocess.Popen[bytes]", log: Path, dashboard: int) -> None:

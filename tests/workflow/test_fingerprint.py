@@ -90,7 +90,7 @@ def test_how_a_step_runs_is_no_part_of_what_it_is(workers: int, journal: str, br
 def test_a_mutable_default_may_say_how_to_run() -> None:
     @dataclass(frozen=True)
     class Resources:
-        hosts: list[str] = execution(["a", "b"])  # noqa: RUF009 - it makes a field
+        hosts: list[str] = execution(["a", "b"])
 
     assert Resources().hosts == ["a", "b"]
     assert canonical(Resources()) == {"class": "Resources"}
