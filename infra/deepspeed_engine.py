@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.errors import RequestError
+from pipeline.errors import Damaged, RequestError
 from pipeline.train.engine import Engine, Update
 from pipeline.train.plain import own_device
 from pipeline.workflow.step import Member
@@ -71,7 +71,7 @@ class DeepSpeedEngine:
                 model.forward = torch.autocast(self.device.type, torch.bfloat16)(model.forward)
             recipe = update.optimizer
             groups = [group for group in recipe.groups(model) if group["params"]]
-            optimizer = AdamW(groups, betas=(recipe.beta1, recipe.beta2), eps=recipe.epsilon, fused=zero == 0)
+            optimizer = AdamW(groups, betas=(recipe.beta1, recipe.beta2), eps=recipe.epsilon, fused=True)
             self.engine, *_ = deepspeed.initialize(
                 model=model,
                 optimizer=optimizer,
@@ -121,10 +121,12 @@ class DeepSpeedEngine:
 
     def load(self, folder: Path) -> None:
         with _quiet():
-            self.engine.load_checkpoint(str(folder), tag=STATE)
+            place, _ = self.engine.load_checkpoint(str(folder), tag=STATE)
+        if place is None:
+            raise Damaged(f"{folder} holds no checkpoint of DeepSpeed: delete the checkpoint to go on from an older one")
 
     def weights(self) -> "dict[str, Tensor]":
-        """At stage 3 the members bring each weight together in turn, and the first one keeps it."""
+        """The first member has them all; at stage 3 every member is needed to bring each weight together in turn."""
         return dict(self._whole())
 
     def _whole(self) -> "Iterator[tuple[str, Tensor]]":
@@ -134,7 +136,7 @@ class DeepSpeedEngine:
         first = distributed.get_rank() == 0
         for name, parameter in self.engine.module.named_parameters():
             with deepspeed.zero.GatheredParameters([parameter], enabled=self.zero == 3):
-                if first or self.zero < 3:
+                if first:
                     yield name, parameter.detach().float().cpu().clone().contiguous()
 
 

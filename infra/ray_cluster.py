@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import secrets
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,10 +85,10 @@ def _keep_quiet() -> None:
 
 def _start(workers: int | None) -> None:
     """A Ray on loopback with token authentication, without a dashboard."""
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # the name is odd, the meaning is: the node's address is loopback
-    keep_token_private()
     import ray
 
+    _stay_on_loopback()
+    keep_token_private()
     _keep_quiet()
     try:
         ray.init(
@@ -108,22 +109,50 @@ def _connect(address: str) -> None:
     """Connect this process to a running cluster."""
     import ray
     from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-    from ray._private.services import canonicalize_bootstrap_address
 
     _keep_quiet()
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    found = _find(address)
+    _reach(address, found)
     try:
-        reached = canonicalize_bootstrap_address(address) or ""
-    except (ConnectionError, ValueError, OSError) as problem:
-        raise RequestError(f"--cluster {address}: {_line(problem)}; start one with `ray start --head`, or use --cluster local") from problem
-    _reach(address, reached)
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=found, log_to_driver=False, logging_level=logging.ERROR)
     except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as problem:
         raise RequestError(
             f"--cluster {address}: cannot connect ({_line(problem)}); run this on a node of that cluster, with its versions of Ray "
             "and Python, or use `ray job submit`"
         ) from problem
+
+
+def _find(where: str) -> str:
+    """HOST:PORT at which Ray will look for the cluster. It takes loopback for the address that others know this machine by."""
+    from ray._private.services import canonicalize_bootstrap_address, get_ray_address_from_environment
+
+    try:
+        address = str(get_ray_address_from_environment("auto", None)) if where == "auto" else where
+        known = str(canonicalize_bootstrap_address(address))
+    except (ConnectionError, ValueError, OSError) as problem:
+        raise RequestError(f"--cluster {where}: {_line(problem)}; start one with `ray start --head`, or use --cluster local") from problem
+    if known != address and _listens(address) and not _listens(known):
+        _stay_on_loopback()
+        return address
+    return known
+
+
+def _stay_on_loopback() -> None:
+    """The names are odd, the meaning is: the address of this node is loopback, and there is no other node."""
+    from ray._private import ray_constants
+
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
+
+
+def _listens(address: str) -> bool:
+    host, port = address.rsplit(":", 1)
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS):
+            return True
+    except OSError:
+        return False
 
 
 def _reach(where: str, address: str) -> None:

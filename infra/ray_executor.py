@@ -70,7 +70,8 @@ class RayExecutor:
         """Starts a task on the cluster. Where there are fewer units than cores, each has several threads."""
         import ray
 
-        cores = max(1, _cores_of_a_node() // max(1, count, self.workers or 1))
+        node = _cores_of_a_node()
+        cores = max(1, min(node, self.workers or node) // max(1, count))
         options: dict[str, Any] = {"num_cpus": cores, "max_retries": self.retries, "retry_exceptions": False}
         if cores > 1:  # libraries count their threads once in a process, so these need processes of their own
             options["runtime_env"] = {"env_vars": threads(cores)}

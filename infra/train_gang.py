@@ -83,17 +83,17 @@ class Gang:
         import ray
 
         self.fallen.clear()
+        outcome: list[Exception | None] = []
         mailbox = _mailbox()
-        with tempfile.TemporaryDirectory(prefix="millrace-gang-", ignore_cleanup_errors=True) as folder:
-            trainer = self._trainer(mailbox, folder)
-            outcome: list[Exception | None] = []
-            # in a thread of its own, so that Ray leaves the driver's signals alone
-            thread = threading.Thread(target=lambda: outcome.append(_fit(trainer)), name="millrace-gang", daemon=True)
-            thread.start()
-            try:
+        try:
+            with tempfile.TemporaryDirectory(prefix="millrace-gang-", ignore_cleanup_errors=True) as folder:
+                trainer = self._trainer(mailbox, folder)
+                # in a thread of its own, so that Ray leaves the driver's signals alone
+                thread = threading.Thread(target=lambda: outcome.append(_fit(trainer)), name="millrace-gang", daemon=True)
+                thread.start()
                 self._relay(mailbox, thread)
-            finally:
-                ray.kill(mailbox)
+        finally:
+            ray.kill(mailbox)
         return outcome[0]
 
     def _relay(self, mailbox: Any, thread: threading.Thread) -> None:

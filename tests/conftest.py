@@ -1,15 +1,17 @@
 """Fixtures that every test may use."""
 
+import atexit
 import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,12 @@ from pipeline.workflow.unit import open_artifact
 
 settings.register_profile("millrace", deadline=None)  # machines are shared: a slow example proves nothing
 settings.load_profile("millrace")
+
+# Ray's sockets need a short path, and it reads its environment when it is imported: so these are set before any test.
+RAY_FOLDER = Path("/tmp", f"millrace-ray-{os.getpid()}")
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(RAY_FOLDER / "token")}  # nobody's own token is touched
+os.environ.pop("RAY_ADDRESS", None)
+atexit.register(shutil.rmtree, RAY_FOLDER, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -63,35 +71,35 @@ class RunningRay:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[RunningRay]:
     """One Ray for all tests: on loopback, with a token of its own, with three cores whatever the machine has."""
-    folder = Path(tempfile.mkdtemp(prefix="millrace-ray-", dir="/tmp"))  # Ray's sockets need a short path
-    token = folder / "token"
-    token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(32))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
-        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback
-        patch.delenv("RAY_ADDRESS", raising=False)
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            client_port = taken.getsockname()[1]
-        options = ["--num-cpus=3", "--port=0", "--dashboard-port=0", f"--ray-client-server-port={client_port}", f"--temp-dir={folder}"]
-        command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats", *options]
-        output = folder / "output"
-        with output.open("w") as file:
-            head = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=folder, env=os.environ | {"NO_COLOR": "1"})
-        try:
-            yield _when_up(head, folder, output)
-        finally:
-            head.terminate()
-            head.wait(60)
-            shutil.rmtree(folder, ignore_errors=True)
+    RAY_FOLDER.mkdir(mode=0o700, exist_ok=True)
+    output, token = RAY_FOLDER / "output", RAY_FOLDER / "token"
+    if not token.exists():  # else a local Ray of another test was the first to need one
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        client_port = taken.getsockname()[1]
+    options = ["--num-cpus=3", "--port=0", "--dashboard-port=0", f"--ray-client-server-port={client_port}", f"--temp-dir={RAY_FOLDER}"]
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats", *options]
+    environment = os.environ | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "NO_COLOR": "1"}  # the first means: on loopback
+    with output.open("w") as file:
+        head = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=RAY_FOLDER, env=environment, start_new_session=True)
+    try:
+        yield _when_up(head, output)
+    finally:
+        head.terminate()
+        with suppress(subprocess.TimeoutExpired):  # it waits for half a minute where a gang has run
+            head.wait(5)
+        with suppress(ProcessLookupError):
+            os.killpg(head.pid, signal.SIGKILL)
+        head.wait()
 
 
-def _when_up(head: "subprocess.Popen[bytes]", folder: Path, output: Path) -> RunningRay:
+def _when_up(head: "subprocess.Popen[bytes]", output: Path) -> RunningRay:
+    address = RAY_FOLDER / "ray_current_cluster"
     until = time.monotonic() + 120
     while time.monotonic() < until and head.poll() is None:
         jobs = re.search(r"http://127\.0\.0\.1:\d+", output.read_text())
-        if jobs and (folder / "ray_current_cluster").exists():
-            return RunningRay((folder / "ray_current_cluster").read_text().strip(), jobs[0])
+        if jobs and address.exists():
+            return RunningRay(address.read_text().strip(), jobs[0])
         time.sleep(0.2)
     raise RuntimeError(f"no Ray came up: {output.read_text()}")

@@ -25,8 +25,8 @@ RECIPE = PretrainRecipe(
     model=Llama(dim=128, depth=2, heads=2),
     context=256,
     batch=4,
-    token_budget=3_000_000,
+    token_budget=2_400_000,
     schedule=Schedule(peak=4e-3, warmup=0.05, floor=0.0, decay="linear"),
-    compute=Compute(workers=2, micro_batch=2, save_every=500),
-    prompts=("def ", "The "),
+    compute=Compute(micro_batch=4, save_every=500),
+    prompts=("def test", "The"),
 )

@@ -34,10 +34,11 @@ def net() -> Net:
 
 
 def batch(step: int, micro: int, member: Member) -> tuple[Tensor, Tensor]:
-    """A member's rows of a global micro-batch of ROWS rows: the same rows in all, whatever the size of the gang."""
-    generator = torch.Generator().manual_seed(100 * step + micro)
-    rows = torch.randint(0, VOCABULARY, (ROWS, LENGTH + 1), generator=generator).chunk(member.size)[member.rank]
-    return rows[:, :-1], rows[:, 1:]
+    """A member's rows of a global micro-batch of ROWS rows, each of which counts up from somewhere; the same rows for any gang."""
+    generator = torch.Generator().manual_seed(100 * step + micro + 1_000)
+    rows = (torch.randint(0, VOCABULARY, (ROWS, 1), generator=generator) + torch.arange(LENGTH + 1)) % VOCABULARY
+    mine = rows.chunk(member.size)[member.rank]
+    return mine[:, :-1], mine[:, 1:]
 
 
 def started(engines: Engines, update: Update, member: Member) -> Engine:
@@ -53,6 +54,8 @@ def train(engine: Engine, member: Member, first: int = 0, steps: int = STEPS) ->
             loss = engine.loss(*(part.to(engine.device) for part in batch(step, micro, member)))
             engine.backward(loss)
             losses.append(loss.item())
+        with torch.no_grad():  # as validation does; it must not disturb
+            engine.loss(*(part.to(engine.device) for part in batch(-1, 0, member)))
         seen.append((sum(losses) / ACCUMULATION, engine.step(1e-2 * min(1.0, (step + 1) / 5))))
     return seen
 

@@ -42,9 +42,10 @@ def one_thread() -> Iterator[None]:
 def test_every_stage_gives_the_losses_norms_and_weights_of_plain_pytorch(zero: Any, update: Update) -> None:
     plain, sharded = started(PlainEngines(), update, ME), started(DeepSpeedEngines(zero=zero), update, ME)
     expected, found = train(plain, ME), train(sharded, ME)
-    assert torch.tensor(found).sub(torch.tensor(expected)).abs().max() < 1e-6
-    assert farthest(sharded.weights(), plain.weights()) < 1e-6
-    assert expected[-1][0] < expected[0][0] - 0.05
+    near = 1e-6 if update.precision == "fp32" else 1e-3  # where a sum differs in its last bit, bf16 may round it the other way
+    assert torch.tensor(found).sub(torch.tensor(expected)).abs().max() < near
+    assert farthest(sharded.weights(), plain.weights()) < near
+    assert expected[-1][0] < expected[0][0] - 1.0
     assert all(weight.dtype is torch.float32 and weight.device.type == "cpu" for weight in sharded.weights().values())
 
 

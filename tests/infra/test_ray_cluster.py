@@ -28,11 +28,11 @@ import json, sys
 from infra.ray_cluster import cluster
 from pipeline.storage import open_store
 from pipeline.workflow.run import run
-from tests.infra.steps import corpus
+from tests.infra.steps import Grow, corpus
 from tests.infra.listening import listening
 where, root = sys.argv[1:]
 with cluster(where, 2) as executor:
-    run([corpus()], open_store(root), executor)
+    run([corpus(), Grow(shards=1)], open_store(root), executor)
     print(json.dumps(listening()))
 """
 

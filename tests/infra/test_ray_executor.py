@@ -77,14 +77,15 @@ def test_a_unit_works_in_the_drivers_folder_with_one_thread(
     assert open_artifact(store, Surroundings()).facts["seen"] == [{"folder": str(tmp_path), "relative": "here", **one}] * 4
 
 
+@pytest.mark.parametrize(("workers", "threads"), [(None, "3"), (2, "2")])
 def test_fewer_units_than_cores_share_the_cores(
-    executor: RayExecutor, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workers: int | None, threads: str, executor: RayExecutor, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "beside.txt").touch()
     monkeypatch.chdir(tmp_path)
-    run([Surroundings(units=1)], store, executor)
+    run([Surroundings(units=1)], store, RayExecutor(workers=workers))
     (seen,) = open_artifact(store, Surroundings(units=1)).facts["seen"]
-    assert (seen["OMP_NUM_THREADS"], seen["RAYON_NUM_THREADS"], seen["TOKENIZERS_PARALLELISM"]) == ("3", "3", "true")
+    assert (seen["OMP_NUM_THREADS"], seen["RAYON_NUM_THREADS"], seen["TOKENIZERS_PARALLELISM"]) == (threads, threads, "true")
 
 
 def test_modules_that_only_the_driver_knows_are_found_by_its_workers(
