@@ -1,14 +1,16 @@
 """Carry out a graph: print its plan, or run it with everyone listening, and gather what the contract reports."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from infra.lineage import WandbLineage
 from infra.ray_cluster import check_cluster, cluster
 from jobs.command import Options
 from pipeline.report.page import write_report
-from pipeline.storage import open_store
+from pipeline.storage import LocalStore, Store, open_store
 from pipeline.workflow.artifact import Manifest
 from pipeline.workflow.events import Listener
 from pipeline.workflow.journal import Journal
@@ -33,8 +35,13 @@ def carry_out(job: str, targets: Sequence[Step[Any]], options: Options) -> Outco
             decision.step.check()
     store.check_writable()
 
-    with cluster(options.cluster, options.workers) as executor, WandbLineage() as lineage:
+    with cluster(options.cluster, options.workers) as executor, WandbLineage(_lineage_folder(store)) as lineage:
         return run(targets, store, executor, [_progress(), Journal(store, job), lineage], options.rebuild)
+
+
+def _lineage_folder(store: Store) -> Path | None:
+    """Where W&B keeps its files: beside the artifacts where these are on a disk, unless WANDB_DIR says otherwise."""
+    return Path(store.url, "wandb") if isinstance(store, LocalStore) and "WANDB_DIR" not in os.environ else None
 
 
 def _progress() -> Listener:
