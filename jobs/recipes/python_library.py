@@ -27,6 +27,6 @@ RECIPE = PretrainRecipe(
     batch=4,
     token_budget=2_400_000,
     schedule=Schedule(peak=4e-3, warmup=0.05, floor=0.0, decay="linear"),
-    compute=Compute(micro_batch=4, save_every=500),
+    compute=Compute(workers=2, micro_batch=2, save_every=500),
     prompts=("def test", "The"),
 )
