@@ -1,6 +1,6 @@
 """Raw JSON lines to token shards, and near-duplicate removal alone, against named peers, in one run.
 
-    python benchmarks/corpus.py CORPUS [--peers PYTHON] [--runs 3]
+    python -m benchmarks.corpus CORPUS [--peers PYTHON] [--runs 3]
 
 CORPUS is a folder of *.jsonl with `id` and `text`. PYTHON is an interpreter that has the peers
 (pip install 'datatrove[processing]==0.10.1' datasketch rensa gaoya), since their pins disagree with ours.

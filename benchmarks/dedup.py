@@ -1,6 +1,6 @@
 """Near-duplicate removal end to end: documents in, kept documents and ledger out. CPU seconds of this process.
 
-    python benchmarks/dedup.py CORPUS WORK [--similarity 0.8]
+    python -m benchmarks.dedup CORPUS WORK [--similarity 0.8]
 
 CORPUS is a folder of *.jsonl with `id`, `text` and `source`; WORK, which must be new, takes the artifacts and drops.jsonl
 ({"id", "match"} a line, ids as in the corpus), from which recall and precision can be told.
