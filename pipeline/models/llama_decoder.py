@@ -13,6 +13,9 @@ from torch.nn import functional
 from pipeline.models.llama import Llama
 from pipeline.models.vocabulary import VocabularyHead
 
+WRITERS, EMBEDDING = 0.1, 0.5
+"""What the first weights of the residual stream's writers and of the embedding are multiplied by."""
+
 
 class Decoder(nn.Module):
     """The whole model: tokens in, mean loss out."""
@@ -139,16 +142,16 @@ def inside_documents(documents_BT: Tensor) -> Tensor:
 def initialise(decoder: Decoder, recipe: Llama) -> None:
     """Draw the weights from torch's global generator.
 
-    Matrices keep the variance of what passes through them (1 / fan-in); those that write to the residual stream are
-    scaled down by its number of writers (Radford and others, 2019); the embedding is small, since a tied head
-    would otherwise begin with confident guesses.
+    Matrices keep the variance of what passes through them (1 / fan-in). Those that write to the residual stream begin at a
+    tenth of that, shared among its writers: a token's embedding, which has to stay small since a tied head would
+    otherwise begin with confident guesses, is not drowned by what untrained layers make of it.
     """
     for name, weight in decoder.named_parameters():
         if weight.dim() < 2:
             continue
         spread = weight.shape[1] ** -0.5
         if name.endswith(("o_proj.weight", "down_proj.weight")):
-            spread *= (2 * recipe.depth) ** -0.5
+            spread *= WRITERS * (2 * recipe.depth) ** -0.5
         elif name.endswith(("embed_tokens.weight", "lm_head.weight")):
-            spread = 0.02
+            spread *= EMBEDDING
         weight.normal_(0.0, spread)

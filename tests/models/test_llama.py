@@ -27,8 +27,8 @@ def drawn(recipe: Llama, seed: int = 0) -> torch.nn.Module:
     return recipe.build(VOCABULARY, CONTEXT)
 
 
-def some_tokens(*shape: int) -> Tensor:
-    return torch.randint(VOCABULARY, shape, generator=torch.Generator().manual_seed(1))
+def some_tokens(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randint(VOCABULARY, shape, generator=torch.Generator().manual_seed(seed))
 
 
 def logits_of(model: torch.nn.Module, tokens: Tensor, *places: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def test_an_exported_model_gives_equal_logits_in_transformers(recipe: Llama, tmp
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_the_loss_is_the_mean_cross_entropy_of_the_logits(recipe: Llama) -> None:
-    model, tokens, targets = drawn(recipe), some_tokens(3, CONTEXT), some_tokens(3, CONTEXT)
+    model, tokens, targets = drawn(recipe), some_tokens(3, CONTEXT), some_tokens(3, CONTEXT, seed=2)
     expected = functional.cross_entropy(logits_of(model, tokens).flatten(0, 1), targets.flatten())
     torch.testing.assert_close(model(tokens, targets), expected)
 
@@ -75,8 +75,8 @@ def test_the_same_seed_draws_the_same_weights() -> None:
 
 
 def test_a_fresh_model_knows_nothing_yet() -> None:
-    loss = drawn(RECIPES["tied"])(some_tokens(8, CONTEXT), some_tokens(8, CONTEXT))
-    assert loss.item() == pytest.approx(torch.tensor(VOCABULARY).log().item(), abs=0.1)
+    loss = drawn(RECIPES["tied"])(some_tokens(8, CONTEXT), some_tokens(8, CONTEXT, seed=2))
+    assert loss.item() == pytest.approx(torch.tensor(VOCABULARY).log().item(), abs=0.3)
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)

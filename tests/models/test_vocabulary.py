@@ -24,7 +24,8 @@ def test_any_division_into_chunks_gives_the_loss_and_gradients_of_the_whole(rows
         found = torch.autograd.grad(3 * loss, (hidden, head.weight))
     torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-5)
     for ours, theirs in zip(found, wanted, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+        rounding = 1e-6 * max(1.0, scale) ** 2  # of fp32 logits, which grow with the scale, times hidden states, which do too
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=rounding)
 
 
 def test_the_loss_is_in_fp32_where_the_products_are_in_bf16() -> None:

@@ -183,7 +183,7 @@ def test_two_corpora_are_mixed_by_weight(build: Build) -> None:
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_in_the_same_losses_and_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
-    steps, step = 150, pretrain(steps=150)
+    steps, step = 500, pretrain(steps=500)
     undisturbed = _trained(tmp_path / "undisturbed", step)
     for _ in range(3):
         _kill_after_a_checkpoint(tmp_path / "killed", step.address, steps)
