@@ -76,9 +76,9 @@ def ray_cluster() -> Iterator[RunningRay]:
     if not token.exists():  # else a local Ray of another test was the first to need one
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        client_port = taken.getsockname()[1]
-    options = ["--num-cpus=3", "--port=0", "--dashboard-port=0", f"--ray-client-server-port={client_port}", f"--temp-dir={RAY_FOLDER}"]
+    with socket.create_server(("127.0.0.1", 0)) as client, socket.create_server(("127.0.0.1", 0)) as agent:
+        ports = [f"--ray-client-server-port={client.getsockname()[1]}", f"--dashboard-agent-listen-port={agent.getsockname()[1]}"]
+    options = ["--num-cpus=3", "--port=0", "--dashboard-port=0", *ports, f"--temp-dir={RAY_FOLDER}"]
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats", *options]
     environment = os.environ | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "NO_COLOR": "1"}  # the first means: on loopback
     with output.open("w") as file:

@@ -21,6 +21,7 @@ from pipeline.storage import Store, open_store
 from pipeline.workflow.run import InlineExecutor
 from tests.conftest import RunningRay
 from tests.infra.steps import corpus, left
+from tests.submission import submit
 
 PROJECT = Path(__file__).parents[2]
 SCRIPT = """
@@ -140,9 +141,7 @@ def test_in_a_submitted_job_local_is_the_cluster_that_it_runs_in(ray_cluster: Ru
     for package in ("pipeline", "infra", "tests"):
         shutil.copytree(PROJECT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "script.py").write_text(SCRIPT + "import os; print('RAN IN', os.getcwd())\n")
-    ray = str(Path(sys.executable).with_name("ray"))
-    command = [ray, "job", "submit", "--address", ray_cluster.jobs, "--working-dir", ".", "--", "python", "script.py", "local", store.url]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180)
+    done = submit(ray_cluster.jobs, ["python", "script.py", "local", store.url], folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "runtime_resources" in done.stdout.split("RAN IN ")[1].splitlines()[0]
     assert left(corpus(), store)

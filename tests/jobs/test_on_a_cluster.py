@@ -17,6 +17,7 @@ import pytest
 
 from tests.jobs.head import Head, ray_head
 from tests.jobs.running import PROJECT, environment, job
+from tests.submission import submit
 
 TRIES = 20
 
@@ -127,10 +128,8 @@ def kill_a_worker(head: Head, driver: "subprocess.Popen[bytes]", draw: random.Ra
 
 @pytest.mark.slow
 def test_a_submitted_job_trains_on_the_cluster_that_it_runs_in(head: Head, corpus: Path, tmp_path: Path) -> None:
-    ray = str(Path(sys.executable).with_name("ray"))
-    run = [ray, "job", "submit", "--address", head.jobs, "--working-dir", ".", "--", sys.executable, "jobs/pretrain.py"]
-    run += ["tiny", "--sources", str(corpus), "--root", str(tmp_path / "root")]
-    done = subprocess.run(run, cwd=PROJECT, env=environment(**head.environment), capture_output=True, text=True, timeout=600)
+    run = [sys.executable, "jobs/pretrain.py", "tiny", "--sources", str(corpus), "--root", str(tmp_path / "root")]
+    done = submit(head.jobs, run, PROJECT, environment(**head.environment))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "succeeded" in done.stdout
     assert (tmp_path / "root" / "pretrain").is_dir()
