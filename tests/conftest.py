@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import atexit
+import logging
 import os
 import re
 import secrets
@@ -42,6 +43,18 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no trial data in {folder}")
     return folder
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    """The address of a real S3 server on loopback; each module has its own."""
+    server_module = pytest.importorskip("moto.server")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
 
 
 @pytest.fixture

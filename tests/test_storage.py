@@ -1,6 +1,5 @@
 """Both kinds of store keep the same contract; object stores are tried on a real S3 server."""
 
-import logging
 import multiprocessing
 import os
 import pickle
@@ -21,17 +20,6 @@ from tests.workflow.driver import graph
 from tests.workflow.steps import tree
 
 ODD = "文档/a b#?%+é.txt"
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    server_module = pytest.importorskip("moto.server")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture
