@@ -168,16 +168,7 @@ class PretrainRecipe(CorpusRecipe):
 
     @cached_property
     def samples(self) -> Sample:
-        how = self.sampling
-        return Sample(
-            checkpoint=self.checkpoint,
-            prompts=self.prompts,
-            max_new_tokens=how.max_new_tokens,
-            temperature=how.temperature,
-            top_k=how.top_k,
-            top_p=how.top_p,
-            seed=how.seed,
-        )
+        return Sample(checkpoint=self.checkpoint, prompts=self.prompts, sampling=self.sampling)
 
     @property
     def targets(self) -> tuple[Step[Any], ...]:

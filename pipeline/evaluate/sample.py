@@ -17,23 +17,11 @@ class Sample(Step[Artifact]):
 
     checkpoint: Step[Checkpoint]
     prompts: tuple[str, ...] = ("",)
-    max_new_tokens: int = 128
-    temperature: float = 0.8
-    top_k: int = 50
-    top_p: float = 0.95
-    seed: int = 0
+    sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:
         if not self.prompts:
             raise RequestError("prompts is empty: give at least one; an empty text begins a new document")
-        _ = self.sampling
-
-    @property
-    def sampling(self) -> Sampling:
-        """How texts are drawn."""
-        return Sampling(
-            max_new_tokens=self.max_new_tokens, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, seed=self.seed
-        )
 
     def run(self, context: Context) -> Facts:
         (receipt,) = context.map(self.draw, (self.prompts,))

@@ -11,6 +11,7 @@ from pipeline.sources.formats.base import Bad, Record
 
 NO_TEXT, NOT_A_STRING, EMPTY = "no-text", "text-not-a-string", "empty-text"
 LONE_SURROGATE, TOO_DEEP = "lone-surrogate", "too-deep"
+SHOWN_FIELDS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,9 @@ class Source(ABC):
 
 def no_text_field(place: str, text_field: str, fields: Iterable[str]) -> RequestError:
     """The error for records that have fields, but not the one for the text."""
-    return RequestError(f"{place} has no field {text_field!r}, only {', '.join(fields)}: name the one with the text as text_field")
+    names = list(fields)
+    shown = f"{', '.join(names[:SHOWN_FIELDS])}{f' and {len(names) - SHOWN_FIELDS} more' if len(names) > SHOWN_FIELDS else ''}"
+    return RequestError(f"{place} has no field {text_field!r}, only {shown}: name the one with the text as text_field")
 
 
 def _fault(text: Any) -> str | None:
