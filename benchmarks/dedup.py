@@ -21,7 +21,8 @@ from pipeline.dedup.deduplicate import Deduplicate
 from pipeline.documents import Document, Documents, Tally, total, write_documents, write_dropped
 from pipeline.storage import open_store
 from pipeline.workflow.events import Advanced, Event
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.step import Context, Facts, Step
 from pipeline.workflow.unit import Unit, open_artifact
 
@@ -103,7 +104,7 @@ def main() -> None:
                 "MB/s per core": round(size / 1e6 / seconds, 1),
                 "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
                 "phases": {phase: round(spent, 2) for phase, spent in clock.seconds.items()},
-                "facts": {name: artifact.facts[name] for name in ("read", "kept", "dropped", "comparisons")},
+                "facts": {name: artifact.facts[name] for name in ("read", "kept", "dropped")},
             },
             indent=1,
         )

@@ -31,7 +31,8 @@ from pipeline.storage import open_store
 from pipeline.tokens.shards import TRAIN
 from pipeline.tokens.tokenize import Tokenize
 from pipeline.tokens.tokenizer import TrainTokenizer
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.unit import open_artifact
 
 OURS = "millrace Order"

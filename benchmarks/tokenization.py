@@ -31,7 +31,8 @@ from pipeline.tokens.encoder import open_encoders
 from pipeline.tokens.tokenize import Tokenize
 from pipeline.tokens.tokenizer import TrainTokenizer
 from pipeline.workflow.artifact import Artifact
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.step import Context, Facts, Step
 from pipeline.workflow.unit import Unit, open_artifact
 

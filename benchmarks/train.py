@@ -30,7 +30,8 @@ from pipeline.tokens.tokenize import Tokenize
 from pipeline.tokens.tokenizer import TrainTokenizer
 from pipeline.train.checkpoint import Checkpoint
 from pipeline.train.pretrain import Pretrain
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 
 WARM_UP = 5
 OURS, BARE, PEER = "millrace Pretrain", "bare loop, the same model", "bare loop, transformers"

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import RequestError, RunError
-from pipeline.workflow.run import Executor, InlineExecutor
+from pipeline.workflow.executor import Executor, InlineExecutor
 
 log = logging.getLogger(__name__)
 REACH_SECONDS = 10.0

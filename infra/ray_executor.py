@@ -9,8 +9,9 @@ from typing import Any
 
 from infra.worker import Answer, answered, arrival, packed, surroundings, threads
 from pipeline.errors import RunError
-from pipeline.workflow.run import Report
-from pipeline.workflow.unit import Receipt, UnitTask
+from pipeline.workflow.executor import Report
+from pipeline.workflow.receipt import Receipt
+from pipeline.workflow.unit import UnitTask
 
 log = logging.getLogger(__name__)
 QUEUED_PER_CORE = 2  # one that runs, and one that waits so that no core does

@@ -25,7 +25,7 @@ from typing import Any
 from infra.worker import Answer, Ear, Word, arrival, packed, portable, surroundings
 from pipeline.errors import MillraceError, RequestError, RunError
 from pipeline.storage import open_store
-from pipeline.workflow.run import Report, run_member
+from pipeline.workflow.executor import Report, run_member
 from pipeline.workflow.unit import UnitTask
 
 log = logging.getLogger(__name__)

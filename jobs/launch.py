@@ -13,9 +13,10 @@ from pipeline.report.page import write_report
 from pipeline.storage import LocalStore, Store, open_store
 from pipeline.workflow.artifact import Manifest
 from pipeline.workflow.events import Listener
+from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.journal import Journal
 from pipeline.workflow.plan import plan
-from pipeline.workflow.run import InlineExecutor, Outcome, run
+from pipeline.workflow.run import Outcome, run
 from pipeline.workflow.step import Step, topological
 
 DOCUMENT_STAGES = ("ingest", "clean", "deduplicate")

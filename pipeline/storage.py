@@ -23,7 +23,7 @@ CHUNK_BYTES = 1 << 20
 QUICK, BULK = "10s", "30m"
 """How long one request to an object store may take: for manifests and receipts, and for files of any size."""
 RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
-REMEDY = "delete the manifest of its step and run the same command again to build it anew"
+REMEDY = "delete it and the manifest of its step, and run the same command again to build it anew"
 CLIENT_SETTINGS = ("allow_http", "allow_invalid_certificates", "proxy_url", "proxy_ca_certificate", "proxy_excludes", "root_certificate")
 
 

@@ -22,7 +22,8 @@ from hypothesis import settings
 
 from pipeline.storage import Store, open_store
 from pipeline.workflow.artifact import Artifact
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.step import Step
 from pipeline.workflow.unit import open_artifact
 

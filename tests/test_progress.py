@@ -13,7 +13,8 @@ from infra.progress import LINE_SECONDS, Progress
 from pipeline.storage import Store
 from pipeline.workflow.artifact import Manifest
 from pipeline.workflow.events import Advanced, Built, Failed, Reported, Skipped, Started
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.step import Context, Step
 from tests.workflow.steps import Numbers, Total
 

@@ -15,7 +15,8 @@ import pytest
 
 from pipeline.errors import Damaged, RequestError, RunError
 from pipeline.storage import Entry, LocalStore, ObjectStore, Store, checksum_of, open_store
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from tests.workflow.driver import graph
 from tests.workflow.steps import tree
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.dedup.scratch import column, number_rows, read_scratch
+from pipeline.dedup.scratch import column, number_rows, read_scratch, text_column
 from pipeline.dedup.verdicts import VERDICTS
 from pipeline.workflow.artifact import FileEntry
 from pipeline.workflow.unit import Unit
@@ -23,8 +23,7 @@ def copies(unit: Unit, sketches: Sequence[FileEntry]) -> pa.RecordBatch:
     later, earliest = _equal(column(unit, sketches, "exact_high"), column(unit, sketches, "exact_low"))
     order = np.argsort(later)
     later, earliest = later[order], earliest[order]
-    names = pa.chunked_array([chunk for entry in sketches for chunk in read_scratch(unit, entry)["id"].chunks], pa.string())
-    matches = names.take(pa.array(earliest)).combine_chunks()
+    matches = text_column(unit, sketches, "id").take(pa.array(earliest)).combine_chunks()
     return pa.record_batch([pa.array(later), pa.array(earliest), matches, pa.array(np.ones(later.size))], schema=VERDICTS)
 
 

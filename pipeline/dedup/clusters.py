@@ -4,13 +4,17 @@ That is all a cluster means: it says what must be looked at together, never who 
 into bins of bounded size, one unit of work each.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.dedup.kernel import NOTHING, OFFSETS, OFFSETS_OUT, kernel
 
-MEMBERS = pa.schema([("document", pa.int64()), ("bin", pa.int64())])
+MEMBERS = pa.schema([("document", pa.int64()), ("cluster", pa.int64()), ("rank", pa.int64()), ("bin", pa.int64())])
+"""A document, the number of its cluster, its place in it, and the bin in which it is decided on, or SETTLED."""
+SETTLED = -1
 BIN_SHINGLES = 8_000_000
 """About what one unit holds at a time: 64 MB of shingles."""
 
@@ -25,19 +29,38 @@ class Clusters:
         """Connect later[i] with earliest[i]."""
         _unite(self._parents, later, earliest)
 
-    def bins(self, shingles: NDArray[np.int64], copies: NDArray[np.int64]) -> pa.RecordBatch:
-        """The documents that have someone to be compared with, in order, and the bin of each.
-
-        `shingles` weighs a document. Exact copies are left out: they share the fate of the first of them.
-        """
+    def members(self, copies: NDArray[np.int64]) -> "Members":
+        """The documents that have someone to be compared with. Exact copies are left out: they share the fate of the first of them."""
         documents = np.setdiff1d(np.arange(self._parents.size), copies, assume_unique=True)
-        clusters = _roots(self._parents)[documents]
-        members = np.bincount(clusters, minlength=self._parents.size)
-        documents, clusters = documents[members[clusters] > 1], clusters[members[clusters] > 1]
-        weights = np.bincount(clusters, shingles[documents], minlength=self._parents.size)
+        roots = _roots(self._parents)[documents]
+        counts = np.bincount(roots, minlength=self._parents.size)
+        documents, roots = documents[counts[roots] > 1], roots[counts[roots] > 1]
+        order = np.lexsort((documents, roots))
+        _, starts, clusters = np.unique(roots[order], return_index=True, return_inverse=True)
+        return Members(documents=documents[order], clusters=clusters, starts=starts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Members:
+    """The documents of all clusters, cluster by cluster, in order; cluster c begins at starts[c]."""
+
+    documents: NDArray[np.int64]
+    clusters: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @property
+    def ranks(self) -> NDArray[np.int64]:
+        """Each document's place in its cluster."""
+        return np.arange(self.documents.size) - self.starts[self.clusters]
+
+    def table(self, shingles: NDArray[np.int64], settled: NDArray[np.bool_]) -> pa.RecordBatch:
+        """MEMBERS, in order of the documents. `shingles` weighs a document; of a settled cluster all is known."""
+        weights = np.bincount(self.clusters, np.where(settled[self.clusters], 0, shingles[self.documents]), minlength=self.starts.size)
         before = np.cumsum(weights) - weights
-        _, bins = np.unique(before[clusters] // BIN_SHINGLES, return_inverse=True)
-        return pa.record_batch([pa.array(documents), pa.array(bins)], schema=MEMBERS)
+        _, bins = np.unique(before // BIN_SHINGLES, return_inverse=True)
+        bins = np.where(settled, SETTLED, bins)[self.clusters]
+        columns = [pa.array(column) for column in (self.documents, self.clusters, self.ranks, bins)]
+        return pa.record_batch(columns, schema=MEMBERS).sort_by("document")
 
 
 def _roots(parents: NDArray[np.int64]) -> NDArray[np.int64]:

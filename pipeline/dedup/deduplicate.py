@@ -5,7 +5,10 @@ is a verified match: an equal text once white space is folded, or a true Jaccard
 shingles at or above the threshold. There is no transitive closure, and since a decision looks only at what came
 before, appending documents never changes an earlier one.
 
-sketch (a shard) → copies, edges (some bands) → cluster → gather (a shard) → decide (a bin of clusters) → part (a shard)
+sketch (a shard) → copies, edges (some bands) → cluster → gather (a shard) → decide (a bin of clusters) → conclude → part (a shard)
+
+Where a step of the same recipe had some of the documents before, what it did is found done: sketches of the same shards, decisions on
+clusters of the same texts (`decisions`), and shards with the same verdicts.
 
 What is guaranteed: every drop is right (shingles are compared by their 64-bit hashes). What is likely: a pair at the
 threshold is found with a probability of at least `banding.RECALL`, a more similar one with a higher one; `survivors`
@@ -14,8 +17,8 @@ or key of all documents (24 bytes each), or a bin of clusters.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import pyarrow as pa
@@ -25,9 +28,10 @@ from pipeline.documents import KEPT, SCHEMA, Documents, total, write_dropped, wr
 from pipeline.errors import RequestError
 from pipeline.workflow.artifact import FileEntry
 from pipeline.workflow.step import Context, Facts, Step
-from pipeline.workflow.unit import Receipt, Unit
+from pipeline.workflow.unit import Unit
 
 BANDS_A_UNIT = 6
+SKETCHES, DECISIONS = "sketches", "decisions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,10 @@ class Candidates:
     sketches: tuple[FileEntry, ...]
     copies: FileEntry
     edges: tuple[FileEntry, ...]
+    decisions: FileEntry | None
+    """What was decided before, on these or other clusters."""
+    firsts: tuple[int, ...]
+    """The number of each shard's first document."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +79,23 @@ class Gathering:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Decided:
+    """All that was found out, to be put together."""
+
+    shards: tuple[Shard, ...]
+    copies: FileEntry
+    members: FileEntry | None
+    signatures: FileEntry | None
+    near: tuple[FileEntry, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Parted:
-    """A shard, and all verdicts."""
+    """A shard, all verdicts, and a digest of those on this shard."""
 
     shard: Shard
-    copies: FileEntry
-    near: tuple[FileEntry, ...]
+    verdicts: FileEntry
+    digest: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,15 +135,19 @@ class Deduplicate(Step[Documents]):
         return None if self.similarity is None else banding(self.similarity, self.permutations)
 
     def run(self, context: Context) -> Facts:
-        shards = list(self._shards(context))
-        sketches = tuple(receipt.scratch[0] for receipt in context.map(self.sketch, shards))
+        shards = tuple(self._shards(context))
+        sketched = context.map(self.sketch, shards, stands_for=lambda shard: shard.entry.checksum)
+        sketches = tuple(receipt.files[0] for receipt in sketched)
         (copied,) = context.map(self.copies, [sketches])
-        copies = copied.scratch[0]
-        decided = self._near(context, shards, sketches, copies)
-        near = tuple(receipt.scratch[0] for receipt in decided)
-        parted = context.map(self.part, [Parted(shard=shard, copies=copies, near=near) for shard in shards])
-        facts = total(receipt.facts for receipt in parted)
-        return facts | {"comparisons": sum(receipt.facts["comparisons"] for receipt in decided)}
+        decided = self._near(context, shards, sketches, copied.scratch[0])
+        (concluded,) = context.map(self.conclude, [decided])
+        context.remember(DECISIONS, replace(concluded, scratch=()))
+        parts = [
+            Parted(shard=shard, verdicts=concluded.scratch[0], digest=digest)
+            for shard, digest in zip(shards, concluded.facts["digests"], strict=True)
+        ]
+        parted = context.map(self.part, parts, stands_for=lambda part: [part.shard.entry.checksum, part.digest])
+        return total(receipt.facts for receipt in parted)
 
     def _shards(self, context: Context) -> Iterator[Shard]:
         first = 0
@@ -134,31 +157,41 @@ class Deduplicate(Step[Documents]):
                 yield shard
                 first += shard.count
 
-    def _near(self, context: Context, shards: Sequence[Shard], sketches: tuple[FileEntry, ...], copies: FileEntry) -> Sequence[Receipt]:
-        """Decide on near-duplicates; a receipt a bin, with its verdicts."""
+    def _near(self, context: Context, shards: tuple[Shard, ...], sketches: tuple[FileEntry, ...], copies: FileEntry) -> Decided:
+        """Decide on near-duplicates, as far as it is not known how."""
         if self.banding is None:
-            return ()
+            return Decided(shards=shards, copies=copies, members=None, signatures=None, near=())
         numbers = range(self.banding.bands)
         starts = range(0, len(numbers), BANDS_A_UNIT)
         bands = [Bands(numbers=tuple(numbers[start : start + BANDS_A_UNIT]), sketches=sketches) for start in starts]
         edges = tuple(receipt.scratch[0] for receipt in context.map(self.edges, bands))
-        (clustered,) = context.map(self.cluster, [Candidates(sketches=sketches, copies=copies, edges=edges)])
-        members = clustered.scratch[0]
-        gatherings = [Gathering(shard=shard, sketch=sketch, members=members) for shard, sketch in zip(shards, sketches, strict=True)]
+        before = context.recall(DECISIONS)
+        earlier = before.files[0] if before else None
+        firsts = tuple(shard.first for shard in shards)
+        candidates = Candidates(sketches=sketches, copies=copies, edges=edges, decisions=earlier, firsts=firsts)
+        (clustered,) = context.map(self.cluster, [candidates])
+        members, signatures, known = clustered.scratch
+        waiting = [
+            Gathering(shard=shard, sketch=sketch, members=members)
+            for shard, sketch, count in zip(shards, sketches, clustered.facts["waiting"], strict=True)
+            if count
+        ]
         bins = defaultdict[str, list[FileEntry]](list)
-        for receipt in context.map(self.gather, gatherings):
+        for receipt in context.map(self.gather, waiting):
             for entry in receipt.scratch:
                 bins[entry.path.rsplit("/", 1)[0]].append(entry)
-        return list(context.map(self.decide, [tuple(bins[name]) for name in sorted(bins)]))
+        decided = context.map(self.decide, [tuple(bins[name]) for name in sorted(bins)])
+        near = (known, *(receipt.scratch[0] for receipt in decided))
+        return Decided(shards=shards, copies=copies, members=members, signatures=signatures, near=near)
 
     def sketch(self, unit: Unit, shard: Shard) -> Facts:
         """A shard's exact keys and bands."""
-        from pipeline.dedup.scratch import write_scratch
+        from pipeline.dedup.scratch import write_table
         from pipeline.dedup.sketch import sketch_batch, sketch_schema
 
         batches = unit.open(self.documents[shard.source]).batches(shard.entry)
         sketches = (sketch_batch(batch, self.banding, self.shingle, self.unit == "character") for batch in batches)
-        write_scratch(unit, "sketches", sketch_schema(self.banding), sketches)
+        write_table(unit.write, SKETCHES, sketch_schema(self.banding), sketches)
         return {}
 
     def copies(self, unit: Unit, sketches: tuple[FileEntry, ...]) -> Facts:
@@ -179,18 +212,30 @@ class Deduplicate(Step[Documents]):
         return {}
 
     def cluster(self, unit: Unit, candidates: Candidates) -> Facts:
-        """Which documents must be looked at together."""
-        from pipeline.dedup.clusters import MEMBERS, Clusters
-        from pipeline.dedup.scratch import column, read_scratch, write_scratch
+        """Which documents must be looked at together, and what is known of them."""
+        import numpy as np
+
+        from pipeline.dedup.clusters import MEMBERS, SETTLED, Clusters
+        from pipeline.dedup.decisions import SIGNATURES, known, signatures
+        from pipeline.dedup.scratch import column, read_scratch, text_column, write_scratch
+        from pipeline.dedup.verdicts import VERDICTS
 
         shingles = column(unit, candidates.sketches, "shingles")
         clusters = Clusters(shingles.size)
         for entry in candidates.edges:
             edges = read_scratch(unit, entry)
             clusters.add(edges["later"].to_numpy(), edges["earliest"].to_numpy())
-        copies = read_scratch(unit, candidates.copies)["document"].to_numpy()
-        write_scratch(unit, "members", MEMBERS, [clusters.bins(shingles, copies)])
-        return {}
+        members = clusters.members(read_scratch(unit, candidates.copies)["document"].to_numpy())
+        exact = np.stack([column(unit, candidates.sketches, name) for name in ("exact_high", "exact_low")], axis=1)
+        found = signatures(members, exact)
+        earlier = None if candidates.decisions is None else read_scratch(unit, candidates.decisions)
+        settled = known(members, found, earlier, text_column(unit, candidates.sketches, "id"))
+        table = members.table(shingles, settled.settled)
+        write_scratch(unit, "members", MEMBERS, [table])
+        write_scratch(unit, "signatures", SIGNATURES, [pa.record_batch([found], schema=SIGNATURES)])
+        write_scratch(unit, "known", VERDICTS, [settled.verdicts])
+        undecided = table["document"].to_numpy()[table["bin"].to_numpy() != SETTLED]
+        return {"waiting": np.diff(np.searchsorted(undecided, [*candidates.firsts, shingles.size])).tolist()}
 
     def gather(self, unit: Unit, gathering: Gathering) -> Facts:
         """Bring the shingle sets of a shard's documents that have candidates to their bins."""
@@ -217,17 +262,29 @@ class Deduplicate(Step[Documents]):
         members = read_bin(unit, gathered)
         found = survey(members.sets, members.offsets, members.bands, self.similarity)
         write_scratch(unit, "near", VERDICTS, [members.verdicts(found.matches, found.similarities)])
-        return {"comparisons": found.comparisons}
+        return {}
+
+    def conclude(self, unit: Unit, decided: Decided) -> Facts:
+        """All decisions, to be found by later steps; all verdicts, and a digest of those on each shard."""
+        from pipeline.dedup.decisions import decisions
+        from pipeline.dedup.scratch import read_scratch, write_table
+        from pipeline.dedup.verdicts import FINAL_VERDICTS, VERDICTS, digests, final_verdicts
+
+        near = pa.concat_tables([VERDICTS.empty_table(), *(read_scratch(unit, entry) for entry in decided.near)]).sort_by("document")
+        if decided.members is not None and decided.signatures is not None:
+            found = decisions(read_scratch(unit, decided.members), read_scratch(unit, decided.signatures)["signature"], near)
+            write_table(unit.write, DECISIONS, found.schema, found.to_batches())
+        final = final_verdicts(near, read_scratch(unit, decided.copies))
+        write_table(unit.scratch, "verdicts", FINAL_VERDICTS, final.to_batches())
+        return {"digests": digests(final, [(shard.first, shard.count) for shard in decided.shards])}
 
     def part(self, unit: Unit, parted: Parted) -> Facts:
         """Write what a shard keeps, and the ledger of what it drops."""
         from pipeline.dedup.scratch import read_scratch
-        from pipeline.dedup.verdicts import VERDICTS, Parting, final_verdicts
+        from pipeline.dedup.verdicts import Parting, verdicts_on
 
         shard = parted.shard
-        near = pa.concat_tables([VERDICTS.empty_table(), *(read_scratch(unit, entry) for entry in parted.near)])
-        verdicts = final_verdicts(near, read_scratch(unit, parted.copies), shard.first, shard.count)
-        parting = Parting(verdicts, shard.first)
+        parting = Parting(verdicts_on(read_scratch(unit, parted.verdicts), shard.first, shard.count), shard.first)
         batches = unit.open(self.documents[shard.source]).batches(shard.entry)
         write_tables(unit, KEPT, SCHEMA, parting.kept(batches))
         write_dropped(unit, parting.ledger)

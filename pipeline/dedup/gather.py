@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.dedup.bins import gathered_schema
+from pipeline.dedup.clusters import SETTLED
 from pipeline.dedup.scratch import number_rows
 from pipeline.dedup.shingles import shingles, text_buffers
 
@@ -22,11 +23,11 @@ class Wanted:
 
 
 def wanted(members: pa.Table, sketch: pa.Table, first: int) -> Wanted:
-    """What to gather from the shard whose documents are numbered from `first` on."""
-    documents = members["document"].to_numpy()
-    since, until = np.searchsorted(documents, [first, first + sketch.num_rows])
-    rows = documents[since:until] - first
-    return Wanted(rows=rows, bins=members["bin"].to_numpy()[since:until], bands=number_rows(sketch["bands"])[rows])
+    """What to gather from the shard whose documents are numbered from `first` on: those of clusters that are not settled."""
+    since, until = np.searchsorted(members["document"].to_numpy(), [first, first + sketch.num_rows])
+    documents, bins = (members[name].to_numpy()[since:until] for name in ("document", "bin"))
+    rows = documents[bins != SETTLED] - first
+    return Wanted(rows=rows, bins=bins[bins != SETTLED], bands=number_rows(sketch["bands"])[rows])
 
 
 def gather(

@@ -1,7 +1,7 @@
 """Arrow files that one phase of deduplication leaves for a later one: uncompressed, so that they are mapped, not read."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,19 @@ Numbers = NDArray[Any]
 
 def write_scratch(unit: Unit, kind: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
     """Write record batches as one scratch file, holding one batch in memory at a time."""
+    write_table(unit.scratch, kind, schema, batches)
+
+
+def write_table(write: Callable[..., FileEntry], kind: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """The same by `unit.scratch`, or by `unit.write` as a file of the artifact."""
     with tempfile.TemporaryDirectory(prefix="millrace-") as folder:
-        draft = Path(folder, "scratch.arrow")
+        draft = Path(folder, "table.arrow")
         rows = 0
         with pa.ipc.new_file(draft, schema) as writer:
             for batch in batches:
                 writer.write_batch(batch)
                 rows += batch.num_rows
-        unit.scratch(kind, draft, ".arrow", rows)
+        write(kind, draft, ".arrow", rows)
 
 
 def write_bins(unit: Unit, kind: str, schema: pa.Schema, batches: Iterable[tuple[int, pa.RecordBatch]]) -> None:
@@ -53,6 +58,11 @@ def column(unit: Unit, entries: Iterable[FileEntry], name: str) -> Numbers:
     """One column of numbers of several scratch files, end to end."""
     parts = [read_scratch(unit, entry)[name].to_numpy() for entry in entries]
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+
+def text_column(unit: Unit, entries: Iterable[FileEntry], name: str) -> pa.ChunkedArray:
+    """One column of strings of several scratch files, end to end."""
+    return pa.chunked_array([chunk for entry in entries for chunk in read_scratch(unit, entry)[name].chunks], pa.string())
 
 
 def number_rows(values: pa.ChunkedArray) -> Numbers:

@@ -1,5 +1,6 @@
 """Verdicts: which documents are dropped, for which earlier one; and a shard parted by them."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -11,37 +12,43 @@ from numpy.typing import NDArray
 from pipeline.documents import Dropped, Tally
 
 VERDICTS = pa.schema([("document", pa.int64()), ("match", pa.int64()), ("match_id", pa.string()), ("similarity", pa.float64())])
+FINAL_VERDICTS = VERDICTS.append(pa.field("reason", pa.string()))
+LEDGER = ("match_id", "similarity", "reason")
 EXACT, NEAR = "exact-duplicate", "near-duplicate"
+DIGEST_BYTES = 16
 
 
-def final_verdicts(near: pa.Table, copies: pa.Table, first: int, count: int) -> pa.Table:
-    """The verdicts on documents first … first + count - 1, in order, with their `reason`.
+def final_verdicts(near: pa.Table, copies: pa.Table) -> pa.Table:
+    """All verdicts (FINAL_VERDICTS), in order of the documents.
 
-    `near` holds those of similarity, in any order; `copies` those of exact keys. A copy whose original was dropped
-    shares its fate: what the original is like, the copy is as much.
+    `near` holds those of similarity, `copies` those of exact keys, both in order. A copy whose original was dropped shares
+    its fate: what the original is like, the copy is as much.
     """
-    near = near.sort_by("document")
-    judged = near["document"].to_numpy()
-    copies, similar = _within(copies, first, count), _within(near, first, count)
-    originals = copies["match"].to_numpy()
+    judged, originals = near["document"].to_numpy(), copies["match"].to_numpy()
     places = np.searchsorted(judged, originals)
     displaced = np.zeros(originals.size, bool)
     if judged.size:
         displaced = judged[np.minimum(places, judged.size - 1)] == originals
     inherited = near.take(pa.array(places[displaced])).set_column(0, "document", copies["document"].filter(pa.array(displaced)))
-    parts = [
-        (similar, NEAR),
-        (inherited, NEAR),
-        (copies.filter(pa.array(~displaced)), EXACT),
-    ]
-    return pa.concat_tables(
-        [part.append_column("reason", pa.array([reason] * part.num_rows, pa.string())) for part, reason in parts]
-    ).sort_by("document")
+    parts = [(near, NEAR), (inherited, NEAR), (copies.filter(pa.array(~displaced)), EXACT)]
+    named = [part.append_column("reason", pa.array([reason] * part.num_rows, pa.string())) for part, reason in parts]
+    return pa.concat_tables(named).sort_by("document")
 
 
-def _within(verdicts: pa.Table, first: int, count: int) -> pa.Table:
-    documents = verdicts["document"].to_numpy()
-    return verdicts.filter(pa.array((documents >= first) & (documents < first + count)))
+def verdicts_on(verdicts: pa.Table, first: int, count: int) -> pa.Table:
+    """The verdicts on documents first … first + count - 1, of verdicts in order."""
+    since, until = np.searchsorted(verdicts["document"].to_numpy(), [first, first + count]).tolist()
+    return verdicts.slice(since, until - since)
+
+
+def digests(verdicts: pa.Table, shards: Iterable[tuple[int, int]]) -> list[str]:
+    """A digest of what a shard's ledger will say, for each shard (its first document and their count)."""
+    found = []
+    for first, count in shards:
+        mine = verdicts_on(verdicts, first, count)
+        rows = zip((mine["document"].to_numpy() - first).tolist(), *(mine[name].to_pylist() for name in LEDGER), strict=True)
+        found.append(hashlib.blake2b(repr(list(rows)).encode(), digest_size=DIGEST_BYTES).hexdigest())
+    return found
 
 
 @dataclass

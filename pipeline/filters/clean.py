@@ -47,7 +47,8 @@ class Clean(Step[Documents]):
                 raise RequestError(f"Clean.filters[{place}] is {member!r}: use members of pipeline.filters, such as WordCount(least=50)")
 
     def run(self, context: Context) -> Facts:
-        facts = total(receipt.facts for receipt in context.map(self.clean, context.open(self.documents).shards))
+        shards = context.open(self.documents).shards
+        facts = total(receipt.facts for receipt in context.map(self.clean, shards, stands_for=lambda shard: shard.checksum))
         check_errors(facts)
         return facts
 

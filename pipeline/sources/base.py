@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.documents import Document, Dropped, document_id, is_utf_8, meta_json
 from pipeline.errors import RequestError
 from pipeline.sources.formats.base import Bad, Record
+from pipeline.workflow.fingerprint import Json, canonical
 
 NO_TEXT, NOT_A_STRING, EMPTY = "no-text", "text-not-a-string", "empty-text"
 LONE_SURROGATE, TOO_DEEP = "lone-surrogate", "too-deep"
@@ -41,6 +42,15 @@ class Source(ABC):
         Raises RunError where the source is no longer in the state that `snapshot` says.
         """
 
+    @property
+    def seen(self) -> str:
+        """What the `snapshot` column says: the state in which the documents were met first."""
+        return self.snapshot
+
+    def stands_for(self, partition: Any) -> Json:
+        """What the documents of a partition depend on, besides the recipe without its snapshot."""
+        return [self.snapshot, canonical(partition)]
+
     def check(self) -> None:  # noqa: B027 (most sources have nothing to check)
         """Raise RequestError for what can be seen to be wrong before anything is read."""
 
@@ -61,7 +71,7 @@ class Source(ABC):
             meta = meta_json(record.fields)
         except RecursionError:
             return Dropped(document_id(origin, ""), origin, TOO_DEEP)
-        return Document(document_id(origin, text), text, self.name, origin, self.snapshot, meta)
+        return Document(document_id(origin, text), text, self.name, origin, self.seen, meta)
 
 
 def no_text_field(place: str, text_field: str, fields: Iterable[str]) -> RequestError:

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import PurePath
@@ -19,6 +19,7 @@ from pipeline.sources.formats.known import format_of
 from pipeline.sources.listing import ListedFile, Listing, changed, units
 from pipeline.sources.places import LocalPlace, ObjectPlace, Place
 from pipeline.sources.web import WebPlace, without_secrets
+from pipeline.workflow.fingerprint import Json, canonical
 
 OBJECT_SCHEMES = ("s3://", "gs://", "az://", "abfss://")
 WEB_SCHEMES = ("http://", "https://")
@@ -39,6 +40,8 @@ class Files(Source):
     """The field of a record that holds its text; the others become `meta`."""
     place: Place = field(metadata={"identity": False})
     """Where the location is to be looked for; no part of the identity."""
+    first_seen: str = ""
+    """The state of the location in which these files were met first, where this is not the one in `snapshot`."""
 
     def __post_init__(self) -> None:
         if not self.text_field:
@@ -59,6 +62,20 @@ class Files(Source):
     @property
     def name(self) -> str:
         return self.location
+
+    @property
+    def seen(self) -> str:
+        return self.first_seen or self.snapshot
+
+    def stands_for(self, partition: Any) -> Json:
+        return canonical(partition)
+
+    def among(self, files: Sequence[ListedFile], first_seen: str) -> "Files":
+        """Some of the listed files, as a source: those that were met first in one state of the location."""
+        listing = Listing(self.listing.location, tuple(files))
+        source = replace(self, snapshot=listing.snapshot, first_seen="" if first_seen == listing.snapshot else first_seen)
+        source.__dict__["listing"] = listing
+        return source
 
     @cached_property
     def listing(self) -> Listing:

@@ -10,6 +10,7 @@ from pipeline.errors import BudgetExceeded, RequestError, RunError
 from pipeline.sources.base import NO_TEXT, NOT_A_STRING, Source
 from pipeline.sources.formats.base import RECORD_BYTES, TOO_LARGE
 from pipeline.workflow.artifact import Artifact
+from pipeline.workflow.fingerprint import Json, canonical
 from pipeline.workflow.step import Context, Facts, Step
 from pipeline.workflow.unit import Unit
 
@@ -41,8 +42,17 @@ class Ingest(Step[Documents]):
     def check(self) -> None:
         self.source.check()
 
+    @property
+    def own(self) -> Json:
+        """Without the state of the source: what of it a partition depends on, `stands_for` says."""
+        source = canonical(self.source)
+        assert isinstance(source, dict)
+        lasting = {name: value for name, value in source.items() if name not in ("snapshot", "first_seen")}
+        return {**self.recipe, "source": {**lasting, "seen": self.source.seen}}
+
     def run(self, context: Context) -> Facts:
-        parts = [receipt.facts for receipt in context.map(self.read, self.source.partitions())]
+        receipts = context.map(self.read, self.source.partitions(), stands_for=self.source.stands_for)
+        parts = [receipt.facts for receipt in receipts]
         facts = total(parts)
         examples: dict[str, str] = {}
         for part in parts:

@@ -14,8 +14,8 @@ from pipeline.errors import RequestError, RunError
 from pipeline.sources.formats.known import format_of, format_suffix
 from pipeline.storage import checksum_of
 
-UNIT_BYTES = 8 << 20
-"""Small files are read together up to this size; a larger file is a unit by itself."""
+UNIT_BYTES, MOST_UNIT_BYTES = 8 << 20, 16 << 20
+"""Small files are read together, so many bytes on average and so many at most; a larger file is a unit by itself."""
 SNAPSHOT_DIGITS = 20
 
 
@@ -107,16 +107,25 @@ def _weigh(name: str, path: str) -> ListedFile:
 
 
 def units(files: Iterable[ListedFile]) -> list[tuple[ListedFile, ...]]:
-    """The files in order, in groups of about UNIT_BYTES: a function of the listing alone."""
+    """The files in order, in groups of about UNIT_BYTES: a function of the listing alone.
+
+    A hash of a file's name says whether its group ends with it (the larger the file, the likelier), as in content-defined
+    chunking (Muthitacharoen and others, 2001): where a file comes or goes, the groups that are not near stay as they are.
+    """
     groups: list[list[ListedFile]] = []
     room = 0
     for file in files:
         if not groups or file.bytes > room:
             groups.append([])
-            room = UNIT_BYTES
+            room = MOST_UNIT_BYTES
         groups[-1].append(file)
-        room -= file.bytes
+        room = 0 if _ends(file) else room - file.bytes
     return [tuple(group) for group in groups]
+
+
+def _ends(file: ListedFile) -> bool:
+    digest = hashlib.blake2b(os.fsencode(file.path), digest_size=8).digest()
+    return int.from_bytes(digest, "little") / 2**64 < file.bytes / UNIT_BYTES
 
 
 @contextmanager

@@ -46,7 +46,8 @@ class Tokenize(Step[TokenShards]):
 
     def run(self, context: Context) -> Facts:
         documents, tokenizer = context.open(self.documents), context.open(self.tokenizer)
-        facts = total_facts([receipt.facts for receipt in context.map(self.encode, documents.shards)])
+        encoded = context.map(self.encode, documents.shards, stands_for=lambda shard: [shard.checksum, tokenizer.manifest.content])
+        facts = total_facts([receipt.facts for receipt in encoded])
         read = sum(shard.rows or 0 for shard in documents.shards)
         return {
             "read": read,

@@ -2,24 +2,52 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 from pipeline.errors import Damaged
 from pipeline.storage import Store, cache_folder
 from pipeline.workflow.fingerprint import Json, canonical_json
 
+NUMBER = re.compile(r"/\d{5}-")
+"""The number of a unit in a file's name: where the file stands in a manifest says the same."""
+
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file of an artifact: `path` below the step's folder, size in bytes, "sha256:…", rows where it is a table."""
+    """A file of an artifact: `path` below the step's folder, size in bytes, "sha256:…", rows where it is a table.
+
+    A file that another artifact of the same kind of step has already is named there: `../FINGERPRINT/…`.
+    """
 
     path: str
     bytes: int
     checksum: str
     rows: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The path below the folder of the artifact that the file was written for."""
+        return self.path.split("/", 2)[2] if self.path.startswith("../") else self.path
+
+    @property
+    def kind(self) -> str:
+        """The first part of the name."""
+        return self.name.split("/", 1)[0]
+
+    def place(self, address: str) -> str:
+        """The file's path below the root, for the artifact at an address that names it."""
+        return normpath(f"{address}/{self.path}")
+
+    def seen_from(self, home: str, address: str) -> "FileEntry":
+        """The same file of the artifact at `home`, as the artifact at `address` names it."""
+        own = self.place(home).split("/", 1)[1]
+        fingerprint, name = own.split("/", 1)
+        return replace(self, path=name if address.endswith(f"/{fingerprint}") else f"../{own}")
 
 
 @dataclass(frozen=True)
@@ -40,8 +68,8 @@ class Manifest:
 
     @property
     def content(self) -> str:
-        """A digest of the bytes of all files: equal for equal bytes, whoever built them and when."""
-        listed: list[Json] = [[entry.path, entry.bytes, entry.checksum] for entry in self.files]
+        """A digest of the bytes of all files: equal for equal bytes, whoever built them, when, and for which artifact first."""
+        listed: list[Json] = [[NUMBER.sub("/", entry.name), entry.bytes, entry.checksum] for entry in self.files]
         return hashlib.sha256(canonical_json(listed)).hexdigest()[:20]
 
     def to_json(self) -> bytes:
@@ -100,18 +128,18 @@ class Artifact:
 
     def files(self, kind: str) -> tuple[FileEntry, ...]:
         """The files of one kind (the first part of their path), in the order of their units."""
-        return tuple(entry for entry in self.manifest.files if entry.path.startswith(f"{kind}/"))
+        return tuple(entry for entry in self.manifest.files if entry.kind == kind)
 
     def local(self, entry: FileEntry) -> Path:
         """A local, verified file with the entry's bytes; raises Damaged."""
-        return self.store.local(f"{self.address}/{entry.path}", entry.checksum)
+        return self.store.local(entry.place(self.address), entry.checksum)
 
     def folder(self, kind: str) -> Path:
         """A local, verified folder with the files that one `write_folder` left, under their own names."""
         entries = self.files(kind)
-        names = [entry.path.split("/", 2)[2] for entry in entries]
+        names = [entry.name.split("/", 2)[2] for entry in entries]
         places = [self.local(entry) for entry in entries]
-        if all(place.as_posix().endswith(f"/{entry.path}") for place, entry in zip(places, entries, strict=True)):
+        if all(place.as_posix().endswith(f"/{entry.name}") for place, entry in zip(places, entries, strict=True)):
             return Path(places[0].as_posix().removesuffix(f"/{names[0]}"))
         folder = cache_folder() / "folders" / self.manifest.content / kind
         for place, name in zip(places, names, strict=True):

@@ -9,7 +9,7 @@ import ast
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ def code_of(step: "Step[Any]") -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def code_digest(code: dict[str, str]) -> str:
+def code_digest(code: Mapping[str, str]) -> str:
     """One digest for the modules of `code_of`."""
     return hashlib.sha256(repr(sorted(code.items())).encode()).hexdigest()[:12]
 

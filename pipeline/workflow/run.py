@@ -1,128 +1,32 @@
-"""Walk the graph, skip what is built, build the rest; and the executor that does it all in this process."""
+"""Walk the graph, skip what is built, build the rest."""
 
 import getpass
 import logging
 import platform
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from pipeline.errors import RequestError, RunError, Unbalanced
-from pipeline.storage import Store, open_store
+from pipeline.errors import Unbalanced
+from pipeline.storage import Store
 from pipeline.workflow.artifact import Manifest, manifest_path, read_manifest
-from pipeline.workflow.events import Advanced, Built, Failed, Listener, Planned, Reported, Skipped, Started, tell
+from pipeline.workflow.building import Building
+from pipeline.workflow.events import Built, Failed, Listener, Planned, Skipped, Started, tell
+from pipeline.workflow.executor import Executor
 from pipeline.workflow.plan import Decision, Rebuild, decide, plan
-from pipeline.workflow.reach import code_digest, code_of
-from pipeline.workflow.step import A, Facts, Member, Step, topological
-from pipeline.workflow.unit import Receipt, Unit, UnitTask, open_artifact, receipts_folder
+from pipeline.workflow.reach import code_of
+from pipeline.workflow.step import Facts, Step, topological
+from pipeline.workflow.unit import open_artifact
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 RECORDED_PACKAGES = (
     *("millrace", "pyarrow", "numpy", "numba", "ftfy", "py3langid", "tokenizers", "fastokens", "datasets"),
     *("torch", "ray", "deepspeed", "transformers", "wandb"),
 )
-Report = Callable[[Mapping[str, Any]], None]
-
-
-class Executor(Protocol):
-    """Who does the work: this process, or a cluster. Never a part of any identity."""
-
-    def units(self, tasks: Sequence[UnitTask]) -> Iterable[tuple[int, Receipt]]:
-        """Run the tasks, in any order; yields (task.index, receipt) as each is committed."""
-
-    def gang(self, task: UnitTask, size: int, report: Report) -> None:
-        """Run `task.work(unit, member)` in `size` processes at once; the first one commits (`run_member`)."""
-
-
-@dataclass(frozen=True)
-class Alone:
-    """The only member of a gang of one."""
-
-    tell: Report
-    rank: int = 0
-    size: int = 1
-
-    def report(self, metrics: Mapping[str, Any]) -> None:
-        self.tell(metrics)
-
-
-class InlineExecutor:
-    """Everything in this process, one unit after the other."""
-
-    def units(self, tasks: Sequence[UnitTask]) -> Iterator[tuple[int, Receipt]]:
-        for task in tasks:
-            yield task.index, task.run()
-
-    def gang(self, task: UnitTask, size: int, report: Report) -> None:
-        if size != 1:
-            raise RequestError(f"without a cluster there is one process, not {size}: use --cluster local, or 1 worker")
-        run_member(task, Alone(report))
-
-
-def run_member(task: UnitTask, member: Member) -> None:
-    """A member's part of a gang: every member works, the first one commits."""
-    unit = Unit(open_store(task.root), task.address, task.phase, task.index)
-    facts = task.work(unit, member)
-    if member.rank == 0:
-        task.commit(unit, facts)
-
-
-@dataclass
-class Building:
-    """The context of one step that is being built (a `Context`)."""
-
-    step: Step[Any]
-    store: Store
-    executor: Executor
-    listeners: Sequence[Listener]
-    basis: str
-    receipts: list[Receipt] = field(default_factory=list)
-    phases: set[str] = field(default_factory=set)
-
-    def open(self, step: Step[A]) -> A:
-        return open_artifact(self.store, step)
-
-    def map(self, work: Callable[[Unit, T], Facts], items: Sequence[T]) -> Iterator[Receipt]:
-        phase = self._phase(work)
-        tasks = [self._task(phase, index, work, item) for index, item in enumerate(items)]
-        done = self._committed(phase)
-        tell(self.listeners, Advanced(self.step, phase, len(done), len(tasks)))
-        for index, receipt in self.executor.units([task for task in tasks if task.index not in done]):
-            done[index] = receipt
-            tell(self.listeners, Advanced(self.step, phase, len(done), len(tasks)))
-        ordered = [done[task.index] for task in tasks]
-        self.receipts += ordered
-        return iter(ordered)
-
-    def gang(self, work: Callable[[Unit, Member], Facts], size: int) -> Receipt:
-        task = self._task(self._phase(work), 0, work, None)
-        if task.index not in self._committed(task.phase):
-            self.executor.gang(task, size, lambda metrics: tell(self.listeners, Reported(self.step, metrics)))
-        receipt = self._committed(task.phase)[task.index]
-        self.receipts.append(receipt)
-        return receipt
-
-    def _phase(self, work: Callable[..., Facts]) -> str:
-        """The name of a phase; each has its own, or the receipts of one would pass for another's."""
-        phase = getattr(work, "__name__", type(work).__name__)
-        if phase in self.phases:
-            raise RunError(f"{self.step.address} maps {phase} twice: give the second phase's function a name of its own")
-        self.phases.add(phase)
-        return phase
-
-    def _task(self, phase: str, index: int, work: Callable[[Unit, Any], Facts], item: Any) -> UnitTask:
-        return UnitTask(self.store.url, self.step.address, self.basis, phase, index, work, item)
-
-    def _committed(self, phase: str) -> dict[int, Receipt]:
-        """The receipts that are there already, of the same code and the same input bytes."""
-        entries = self.store.list(receipts_folder(self.step.address, self.basis, phase))
-        paths = [entry.path for entry in entries if entry.path.endswith(".json")]
-        return {int(path.rsplit("/", 1)[1].removesuffix(".json")): Receipt.from_json(self.store.get(path)) for path in paths}
 
 
 @dataclass(frozen=True)
@@ -173,8 +77,7 @@ def _build(step: Step[Any], decision: Decision, store: Store, executor: Executor
     code = code_of(step)
     try:
         inputs = _inputs(step, store)
-        basis = code_digest(code | {path: found["content"] for path, found in inputs.items()})
-        context = Building(step, store, executor, listeners, basis)
+        context = Building(step, store, executor, listeners, code, {path: found["content"] for path, found in inputs.items()})
         facts = step.run(context)
         check_balance(step.address, facts)
         manifest = _commit(context, inputs, facts, _provenance(code, started))

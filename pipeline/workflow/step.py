@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from pipeline.errors import RequestError
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.fingerprint import Json, canonical, fingerprint, identity_fields
-from pipeline.workflow.unit import Receipt, Unit
+from pipeline.workflow.receipt import Receipt
+from pipeline.workflow.unit import Unit
 
 A = TypeVar("A", bound=Artifact)
 T = TypeVar("T")
@@ -40,12 +41,21 @@ class Context(Protocol):
     def open(self, step: "Step[A]") -> A:
         """The artifact of an input."""
 
-    def map(self, work: Callable[[Unit, T], Facts], items: Sequence[T]) -> Iterator[Receipt]:
+    def map(self, work: Callable[[Unit, T], Facts], items: Sequence[T], stands_for: Callable[[T], Json] | None = None) -> Iterator[Receipt]:
         """One unit of work an item, each committed by itself; their receipts in the order of the items.
 
         `work` must be picklable and a function of the item, the step and its inputs alone. Its name is
         the phase's name. What it writes with `unit.write` becomes part of the artifact.
+
+        With `stands_for`, a unit must be a function of the step's `own` recipe and of what its item stands for: it is then
+        taken over from whatever artifact it was done for before. Such units leave no scratch files.
         """
+
+    def recall(self, name: str) -> Receipt | None:
+        """What a step with the same `own` recipe, but perhaps other inputs, has left under a name; never a part of the outcome."""
+
+    def remember(self, name: str, receipt: Receipt) -> None:
+        """Leave the receipt of a unit of this step for `recall`, over an older one."""
 
     def gang(self, work: Callable[[Unit, Member], Facts], size: int) -> Receipt:
         """`size` processes that start and fail together; the first one's writes and facts are the receipt."""
@@ -79,6 +89,11 @@ class Step(ABC, Generic[A]):
         for field, value in identity_fields(self):
             form[field] = canonical(value, field)
         return form
+
+    @property
+    def own(self) -> Json:
+        """The recipe without the inputs: what a unit depends on besides its item and what that stands for."""
+        return without_steps(self.recipe)
 
     @cached_property
     def address(self) -> str:
@@ -114,6 +129,15 @@ class Reference(Step[A]):
 
     def run(self, context: Context) -> Facts:  # noqa: ARG002 - there is nothing to run
         raise RequestError(f"{self.of} is not built in this root: name one that is (python jobs/status.py lists them)")
+
+
+def without_steps(form: Json) -> Json:
+    """A canonical form in which no input is named."""
+    if isinstance(form, dict):
+        return None if form.keys() == {"step"} else {key: without_steps(item) for key, item in form.items()}
+    if isinstance(form, list):
+        return [without_steps(item) for item in form if not (isinstance(item, dict) and item.keys() == {"step"})]
+    return form
 
 
 def steps_in(value: Any, where: str) -> Iterator[tuple[str, Step[Any]]]:

@@ -1,4 +1,4 @@
-"""A unit of work and its receipt: what is committed when one item of a `map`, or a gang, is done.
+"""A unit of work: what is done, and committed by itself, for one item of a `map`, or by a gang.
 
 Files are named by their content, so that two drivers that do the same unit at once cannot disturb each
 other, and the receipt (written once, after the files) says which of them count.
@@ -6,36 +6,20 @@ other, and the receipt (written once, after the files) says which of them count.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import RunError
 from pipeline.storage import Store, checksum_of, open_store
-from pipeline.workflow.artifact import Artifact, FileEntry, as_utf8, read_manifest
+from pipeline.workflow.artifact import Artifact, FileEntry, read_manifest
+from pipeline.workflow.receipt import Receipt
+from pipeline.workflow.reuse import remember
 
 if TYPE_CHECKING:
     from pipeline.workflow.step import Step
 
 A = TypeVar("A", bound=Artifact)
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What one unit left: files of the artifact, scratch files for later units of the same step, and counts."""
-
-    files: tuple[FileEntry, ...]
-    scratch: tuple[FileEntry, ...]
-    facts: Mapping[str, Any]
-
-    def to_json(self) -> bytes:
-        return as_utf8(json.dumps(asdict(self), ensure_ascii=False))
-
-    @classmethod
-    def from_json(cls, data: bytes) -> "Receipt":
-        fields = json.loads(data)
-        entries = {kind: tuple(FileEntry(**entry) for entry in fields[kind]) for kind in ("files", "scratch")}
-        return cls(facts=fields["facts"], **entries)
 
 
 @dataclass
@@ -78,7 +62,7 @@ class Unit:
 
     def local(self, entry: FileEntry) -> Path:
         """A local, verified copy of a file that an earlier unit of this step left."""
-        return self.store.local(f"{self.address}/{entry.path}", entry.checksum)
+        return self.store.local(entry.place(self.address), entry.checksum)
 
     def _write(self, kind: str, data: bytes | Path, suffix: str, rows: int | None) -> FileEntry:
         checksum = checksum_of(data)
@@ -115,6 +99,8 @@ class UnitTask:
     index: int
     work: Callable[[Unit, Any], Mapping[str, Any]]
     item: Any
+    reuse: str | None = None
+    """Where the receipt is kept for other artifacts, if they may take it over."""
 
     @property
     def receipt_path(self) -> str:
@@ -128,7 +114,10 @@ class UnitTask:
     def commit(self, unit: Unit, facts: Mapping[str, Any]) -> Receipt:
         """Write the receipt, and return it as written; the one that is there counts, if another came first."""
         data = Receipt(tuple(unit.files), tuple(unit.scratches), facts).to_json()
-        return Receipt.from_json(data if unit.store.put_new(self.receipt_path, data) else unit.store.get(self.receipt_path))
+        receipt = Receipt.from_json(data if unit.store.put_new(self.receipt_path, data) else unit.store.get(self.receipt_path))
+        if self.reuse is not None:
+            remember(unit.store, self.reuse, self.address, receipt)
+        return receipt
 
 
 def receipts_folder(address: str, basis: str, phase: str) -> str:

@@ -19,7 +19,8 @@ from pipeline.tokens.shards import TRAIN, TokenShards
 from pipeline.tokens.split import Split
 from pipeline.tokens.tokenize import Tokenize
 from pipeline.tokens.tokenizer import TrainTokenizer
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.unit import open_artifact
 from tests.tokens.corpus import Literal
 

@@ -11,7 +11,8 @@ from pipeline.dedup.deduplicate import Deduplicate
 from pipeline.dedup.letters import UNSPACED
 from pipeline.documents import Document, Documents, Tally, total, write_documents, write_dropped
 from pipeline.storage import open_store
-from pipeline.workflow.run import Executor, InlineExecutor, run
+from pipeline.workflow.executor import Executor, InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.step import Context, Facts, Step
 from pipeline.workflow.unit import Unit, open_artifact
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pipeline.dedup import clusters
 from pipeline.dedup.deduplicate import Deduplicate
 from pipeline.errors import RequestError
-from pipeline.workflow.unit import Receipt, UnitTask
+from pipeline.workflow.receipt import Receipt
+from pipeline.workflow.unit import UnitTask
 from tests.dedup.corpora import Drop, Given, by_the_rule, deduplicated, jaccard, result_of
 
 

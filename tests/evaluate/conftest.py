@@ -13,7 +13,8 @@ from pipeline.tokens.tokenize import Tokenize
 from pipeline.tokens.tokenizer import TrainTokenizer
 from pipeline.train.checkpoint import Checkpoint
 from pipeline.train.pretrain import Pretrain
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.unit import open_artifact
 from tests.tokens.corpus import literal
 from tests.train.tiny import SPLIT, TEXTS, pretrain

@@ -11,7 +11,8 @@ from transformers import AutoConfig
 from pipeline.errors import RequestError
 from pipeline.evaluate.generation import Sampling, generate
 from pipeline.evaluate.sample import Sample
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from tests.evaluate.conftest import Trained
 
 SHORT = Sampling(max_new_tokens=12)

@@ -18,7 +18,8 @@ from pipeline.tokens.split import Split
 from pipeline.tokens.tokenize import Tokenize
 from pipeline.tokens.tokenizer import TrainTokenizer
 from pipeline.train.checkpoint import Checkpoint
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.step import Reference
 from pipeline.workflow.unit import Unit
 from tests.evaluate.conftest import ODD_TEXTS, Trained

@@ -15,7 +15,7 @@ from infra.deepspeed_engine import STAGES, DeepSpeedEngines
 from pipeline.errors import RequestError
 from pipeline.train.engine import Update
 from pipeline.train.plain import PlainEngines
-from pipeline.workflow.run import Alone
+from pipeline.workflow.executor import Alone
 from tests.infra.nets import ACCUMULATION, STEPS, batch, farthest, net, resumed, started, train
 
 PROJECT = Path(__file__).parents[2]

@@ -17,7 +17,8 @@ from infra.redaction import Redactor
 from pipeline.documents import Documents
 from pipeline.errors import RunError
 from pipeline.storage import Store
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.step import Context, Facts, Member, Step
 from pipeline.workflow.unit import Unit
 from tests.infra.wandb_records import records

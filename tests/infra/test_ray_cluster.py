@@ -18,7 +18,7 @@ from infra.ray_cluster import check_cluster, cluster, keep_token_private
 from infra.ray_executor import RayExecutor
 from pipeline.errors import RequestError
 from pipeline.storage import Store, open_store
-from pipeline.workflow.run import InlineExecutor
+from pipeline.workflow.executor import InlineExecutor
 from tests.conftest import RunningRay
 from tests.infra.steps import corpus, left
 from tests.submission import submit

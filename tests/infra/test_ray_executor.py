@@ -18,7 +18,8 @@ import pytest
 from infra.ray_executor import RayExecutor
 from pipeline.errors import RunError
 from pipeline.storage import Store, open_store
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.step import Context, Facts, Step
 from pipeline.workflow.unit import Unit, open_artifact
 from tests.conftest import RunningRay

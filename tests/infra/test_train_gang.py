@@ -18,7 +18,8 @@ from pipeline.storage import Store, open_store
 from pipeline.train.engine import Engine, Engines, Update
 from pipeline.train.plain import PlainEngines
 from pipeline.workflow.events import Event, Reported
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.step import Context, Facts, Member, Step
 from pipeline.workflow.unit import Unit, open_artifact
 

@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.report.page import render_report
 from pipeline.storage import LocalStore
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.step import Step
 from tests.report.browser import Browser, chromium
 from tests.report.stand_ins import corpus_graph, whole_graph

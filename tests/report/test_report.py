@@ -14,7 +14,8 @@ import pytest
 
 from pipeline.report.page import render_report, write_report
 from pipeline.storage import LocalStore, Store
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.step import Context, Step
 from tests.report.stand_ins import Clean, Deduplicate, Ingest, Pretrain, Sample, Tokenize, TrainTokenizer, corpus_graph, whole_graph
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import RequestError, RunError
 from pipeline.sources import listing
@@ -128,12 +130,25 @@ def test_linked_files_and_folders_are_read_once(folder: Path) -> None:
     assert [document.origin for document in kept("data")] == ["data/linked.txt#0", "data/one/a.txt#0"]
 
 
-def test_small_files_share_a_unit_and_large_ones_have_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "UNIT_BYTES", 10)
-    for name, size in {"a": 4, "b": 5, "c": 4, "d": 50, "e": 1, "f": 9}.items():
-        (folder / f"{name}.txt").write_text("x" * size)
-    units = [[file.path.removesuffix(".txt") for file in unit] for unit in Files.at(".").partitions()]
-    assert units == [["a", "b"], ["c"], ["d"], ["e", "f"]]
+def test_small_files_share_a_unit_and_large_ones_have_their_own() -> None:
+    small = [listing.ListedFile(f"{number:04}.txt", listing.UNIT_BYTES // 10, "m") for number in range(400)]
+    large = listing.ListedFile("9.txt", 3 * listing.UNIT_BYTES, "m")
+    groups = listing.units([*small, large])
+    assert [file for group in groups for file in group] == [*small, large]
+    assert groups[-1] == (large,)
+    assert 30 <= len(groups) <= 80
+    assert all(sum(file.bytes for file in group) <= listing.MOST_UNIT_BYTES for group in groups[:-1])
+
+
+@given(st.integers(0, 399), st.booleans())
+def test_a_file_that_comes_or_goes_leaves_the_units_that_are_not_near_as_they_are(place: int, comes: bool) -> None:
+    files = [listing.ListedFile(f"{number:04}.txt", listing.UNIT_BYTES // 10, "m") for number in range(400)]
+    others = files.copy()
+    if comes:
+        others.insert(place, listing.ListedFile(f"{place:04}-new.txt", listing.UNIT_BYTES // 10, "m"))
+    else:
+        del others[place]
+    assert len(set(listing.units(files)) ^ set(listing.units(others))) <= 10
 
 
 def test_a_name_that_is_no_unicode_is_read_and_shown_with_escapes(folder: Path) -> None:

@@ -19,6 +19,7 @@ from pipeline.tokens.shards import TRAIN, VALIDATION, TokenShards, shard_batch, 
 from pipeline.tokens.split import Split
 from pipeline.tokens.tokenize import Tokenize
 from pipeline.tokens.tokenizer import END_OF_TEXT, ExistingTokenizer, TrainTokenizer
+from pipeline.workflow.artifact import Manifest
 from pipeline.workflow.unit import open_artifact
 from tests.tokens.corpus import Literal
 
@@ -128,11 +129,18 @@ def test_mapping_a_shard_copies_nothing(build: Build) -> None:
     assert not values.flags.owndata
 
 
+def delete(store: Store, manifest: Manifest) -> None:
+    """Have a step built again, with all its units."""
+    store.delete(f"{manifest.address}/manifest.json")
+    for entry in list(store.list("units")):
+        store.delete(entry.path)
+
+
 def test_where_the_fast_encoder_disagrees_the_reference_encodes_the_shard(
     build: Build, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = build(TOKENIZE).manifest
-    store.delete(f"{expected.address}/manifest.json")
+    delete(store, expected)
     wrong = build(TrainTokenizer(documents=DOCUMENTS, vocab_size=262, split=SPLIT)).path / "tokenizer.json"
 
     def disagreeing(tokenizer_json: Path) -> Encoders:
@@ -147,7 +155,7 @@ def test_where_the_fast_encoder_disagrees_the_reference_encodes_the_shard(
 
 def test_without_a_fast_encoder_the_bytes_are_the_same(build: Build, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = build(TOKENIZE).manifest
-    store.delete(f"{expected.address}/manifest.json")
+    delete(store, expected)
     monkeypatch.setattr(tokenize, "open_encoders", lambda place: Encoders(open_encoders(place).reference, None))
     assert build(TOKENIZE).manifest.content == expected.content
 

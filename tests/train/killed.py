@@ -5,7 +5,8 @@ import sys
 import torch
 
 from pipeline.storage import open_store
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from tests.train.tiny import pretrain
 
 if __name__ == "__main__":

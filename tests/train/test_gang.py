@@ -12,7 +12,8 @@ from torch.multiprocessing.spawn import spawn
 
 from pipeline.storage import Store, open_store
 from pipeline.train.plain import PlainEngine
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from pipeline.workflow.unit import Unit
 from tests.train.tiny import Lone, pretrain, weights_of
 

@@ -24,7 +24,8 @@ from pipeline.train.engine import AdamW, Update
 from pipeline.train.plain import PlainEngine, PlainEngines
 from pipeline.train.schedule import Schedule
 from pipeline.workflow.events import Event, Reported
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from tests.train.tiny import TEXTS, pretrain, weights_of
 
 Build = Callable[[Any], Checkpoint]

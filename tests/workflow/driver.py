@@ -3,7 +3,8 @@
 import sys
 
 from pipeline.storage import open_store
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from tests.workflow.steps import Numbers, Total
 
 COUNT = 12

@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.storage import LocalStore
 from pipeline.workflow.artifact import read_manifest
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
 from tests.workflow.driver import COUNT, graph
 from tests.workflow.steps import tree
 

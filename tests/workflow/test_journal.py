@@ -18,8 +18,9 @@ from pipeline.storage import LocalStore, Store
 from pipeline.workflow import journal as journal_module
 from pipeline.workflow.artifact import manifest_path
 from pipeline.workflow.events import Built, Event, Listener
+from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.journal import Journal, Status, statuses, words_of
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.run import run
 from pipeline.workflow.unit import Unit
 from tests.workflow.steps import Numbers, Total, Trained
 

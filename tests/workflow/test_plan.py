@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from pipeline.storage import Store
+from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.plan import Rebuild, plan
 from pipeline.workflow.reach import code_of
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.run import run
 from pipeline.workflow.step import Step
 from pipeline.workflow.unit import open_artifact
 from tests.workflow.steps import AtLeast, Numbers, Total, tree

@@ -14,8 +14,9 @@ from pipeline.errors import Damaged, RequestError, RunError, Unbalanced
 from pipeline.storage import LocalStore, Store
 from pipeline.workflow.artifact import manifest_path, manifests, read_manifest
 from pipeline.workflow.events import Advanced, Built, Event, Failed, Planned, Reported, Skipped, Started
+from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.plan import Rebuild
-from pipeline.workflow.run import InlineExecutor, run
+from pipeline.workflow.run import run
 from pipeline.workflow.step import Context, Step
 from pipeline.workflow.unit import Unit, UnitTask, open_artifact
 from tests.workflow.steps import Numbers, Total, Trained, tree
@@ -217,7 +218,7 @@ def test_the_remedy_for_damage_works(store: Store, build: Build) -> None:
     artifact = build(Numbers())
     entry = artifact.files("numbers")[1]
     Path(store.url, artifact.address, entry.path).write_text("7\n")
-    with pytest.raises(Damaged, match="delete the manifest of its step and run the same command again"):
+    with pytest.raises(Damaged, match="delete it and the manifest of its step, and run the same command again"):
         artifact.local(entry)
     store.delete(manifest_path(artifact.address))
     assert build(Numbers()).local(entry).read_text() == "1\n"

@@ -1,0 +1,100 @@
+"""The context of a step that is being built: units that are committed one by one, taken over where they are found done."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+from pipeline.errors import RunError
+from pipeline.storage import Store
+from pipeline.workflow.events import Advanced, Listener, Reported, tell
+from pipeline.workflow.executor import Executor
+from pipeline.workflow.fingerprint import Json, fingerprint
+from pipeline.workflow.reach import code_digest
+from pipeline.workflow.receipt import Receipt
+from pipeline.workflow.reuse import FOLDER as REUSE
+from pipeline.workflow.reuse import recall, remember
+from pipeline.workflow.step import A, Facts, Member, Step
+from pipeline.workflow.unit import Unit, UnitTask, open_artifact, receipts_folder
+
+T = TypeVar("T")
+
+
+@dataclass
+class Building:
+    """The context of one step that is being built (a `Context`)."""
+
+    step: Step[Any]
+    store: Store
+    executor: Executor
+    listeners: Sequence[Listener]
+    code: Mapping[str, str]
+    """The digest of each module that the step reaches."""
+    content: Mapping[str, str]
+    """The digest of each input's bytes."""
+    receipts: list[Receipt] = field(default_factory=list)
+    phases: set[str] = field(default_factory=set)
+
+    @cached_property
+    def basis(self) -> str:
+        """A digest of the code and of the input bytes: receipts of other ones do not count."""
+        return code_digest({**self.code, **self.content})
+
+    def open(self, step: Step[A]) -> A:
+        return open_artifact(self.store, step)
+
+    def map(self, work: Callable[[Unit, T], Facts], items: Sequence[T], stands_for: Callable[[T], Json] | None = None) -> Iterator[Receipt]:
+        phase = self._phase(work)
+        tasks = [self._task(phase, index, work, item, stands_for) for index, item in enumerate(items)]
+        done = self._committed(phase)
+        open_tasks = {task.index: task.reuse for task in tasks if task.reuse is not None and task.index not in done}
+        done |= recall(self.store, self._reuse_folder(phase), open_tasks, self.step.address)
+        tell(self.listeners, Advanced(self.step, phase, len(done), len(tasks)))
+        for index, receipt in self.executor.units([task for task in tasks if task.index not in done]):
+            done[index] = receipt
+            tell(self.listeners, Advanced(self.step, phase, len(done), len(tasks)))
+        ordered = [done[task.index] for task in tasks]
+        self.receipts += ordered
+        return iter(ordered)
+
+    def gang(self, work: Callable[[Unit, Member], Facts], size: int) -> Receipt:
+        task = self._task(self._phase(work), 0, work, None)
+        if task.index not in self._committed(task.phase):
+            self.executor.gang(task, size, lambda metrics: tell(self.listeners, Reported(self.step, metrics)))
+        receipt = self._committed(task.phase)[task.index]
+        self.receipts.append(receipt)
+        return receipt
+
+    def recall(self, name: str) -> Receipt | None:
+        path = self._reuse_path(name, None)
+        return recall(self.store, self._reuse_folder(name), {0: path}, self.step.address).get(0)
+
+    def remember(self, name: str, receipt: Receipt) -> None:
+        remember(self.store, self._reuse_path(name, None), self.step.address, receipt)
+
+    def _reuse_folder(self, phase: str) -> str:
+        """Where receipts are kept that other artifacts may take over: those of other code lie elsewhere."""
+        return f"{REUSE}/{self.step.name()}/{code_digest(self.code)}/{phase}"
+
+    def _reuse_path(self, phase: str, stands_for: Json) -> str:
+        return f"{self._reuse_folder(phase)}/{fingerprint([self.step.own, stands_for])}.json"
+
+    def _phase(self, work: Callable[..., Facts]) -> str:
+        """The name of a phase; each has its own, or the receipts of one would pass for another's."""
+        phase = getattr(work, "__name__", type(work).__name__)
+        if phase in self.phases:
+            raise RunError(f"{self.step.address} maps {phase} twice: give the second phase's function a name of its own")
+        self.phases.add(phase)
+        return phase
+
+    def _task(
+        self, phase: str, index: int, work: Callable[..., Facts], item: Any, stands_for: Callable[[Any], Json] | None = None
+    ) -> UnitTask:
+        reuse = None if stands_for is None else self._reuse_path(phase, stands_for(item))
+        return UnitTask(self.store.url, self.step.address, self.basis, phase, index, work, item, reuse)
+
+    def _committed(self, phase: str) -> dict[int, Receipt]:
+        """The receipts that are there already, of the same code and the same input bytes."""
+        entries = self.store.list(receipts_folder(self.step.address, self.basis, phase))
+        paths = [entry.path for entry in entries if entry.path.endswith(".json")]
+        return {int(path.rsplit("/", 1)[1].removesuffix(".json")): Receipt.from_json(self.store.get(path)) for path in paths}

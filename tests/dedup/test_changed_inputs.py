@@ -1,0 +1,80 @@
+"""Deduplicating a corpus that has changed: the same as from scratch, and only what has changed is decided on again."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.dedup import survivors
+from pipeline.dedup.deduplicate import Deduplicate
+from pipeline.storage import Store, open_store
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
+from pipeline.workflow.unit import open_artifact
+from tests.dedup.corpora import Given
+
+PAGES = [" ".join(f"w{page}x{place}" for place in range(60)) for page in range(3)]
+
+
+def edited(page: str, edits: int) -> str:
+    """A page with some words replaced."""
+    words = page.split()
+    words[: 7 * edits : 7] = [f"e{edits}x{place}" for place in range(edits)]
+    return " ".join(words)
+
+
+TEXTS = [*PAGES, *(edited(page, edits) for page in PAGES for edits in (1, 2, 3, 4)), PAGES[0].replace(" ", "  "), "short", ""]
+texts = st.lists(st.sampled_from(TEXTS), max_size=6).map(tuple)
+inputs = st.tuples(st.integers(0, 3), st.lists(texts, max_size=2).map(tuple))
+states = st.lists(st.lists(inputs, min_size=1, max_size=4), min_size=2, max_size=4)
+
+
+def step_of(state: list[tuple[int, Any]]) -> Deduplicate:
+    return Deduplicate(documents=tuple(Given(shards=shards, name_prefix="abcd"[prefix]) for prefix, shards in state), similarity=0.6)
+
+
+def outcome(step: Deduplicate, store: Store) -> tuple[Any, ...]:
+    """What a build leaves: its bytes, what is kept and dropped, and the counts."""
+    manifest = run([step], store, InlineExecutor()).manifests[step.address]
+    artifact = open_artifact(store, step)
+    kept = [document for shard in artifact.shards for document in artifact.read(shard)]
+    return manifest.content, kept, artifact.dropped().to_pylist(), manifest.facts
+
+
+@settings(deadline=None, max_examples=12)
+@given(states)
+def test_any_sequence_of_changes_ends_as_a_build_from_scratch(changes: list[list[tuple[int, Any]]]) -> None:
+    with TemporaryDirectory() as folder:
+        grown = open_store(str(Path(folder, "grown")))
+        for number, state in enumerate(changes):
+            step = step_of(state)
+            assert outcome(step, grown) == outcome(step, open_store(str(Path(folder, f"scratch-{number}"))))
+
+
+def test_only_clusters_that_have_changed_are_decided_on_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    decided: list[int] = []
+    survey = survivors.survey
+
+    def counted(sets: Any, offsets: Any, *rest: Any) -> Any:
+        decided.append(offsets.size - 1)
+        return survey(sets, offsets, *rest)
+
+    monkeypatch.setattr(survivors, "survey", counted)
+    old = (0, (tuple(text for page in PAGES for text in (page, edited(page, 1))),))
+    outcome(step_of([old]), store)
+    outcome(step_of([old, (1, (("something else",),))]), store)
+    outcome(step_of([old, (1, ((edited(PAGES[1], 2),),))]), store)
+    assert decided == [6, 3]
+
+
+def test_shards_that_keep_what_they_kept_are_not_written_again(store: Store) -> None:
+    old = (0, ((PAGES[0], "one"), (PAGES[1], "two")))
+    first = run([step_of([old])], store, InlineExecutor())
+    second = step_of([old, (1, ((edited(PAGES[1], 1), "three"),))])
+    run([second], store, InlineExecutor())
+    home = next(address for address in first.built if address.startswith("deduplicate/")).split("/")[1]
+    shards = open_artifact(store, second).shards
+    assert [shard.path.startswith(f"../{home}/") for shard in shards] == [True, True, False]
