@@ -51,23 +51,31 @@ class Invocation(Generic[R]):
 
     recipe: R
     options: Options
+    more: Any = None
+    """The options that this job alone has, if it has any."""
 
 
 Result = Mapping[str, Any]
 
 
 def execute(
-    job: str, recipe_type: type[R], act: Callable[[Invocation[R]], Result], show: Callable[[Result], str], default: str | None = None
+    job: str,
+    recipe_type: type[R],
+    act: Callable[[Invocation[R]], Result],
+    show: Callable[[Result], str],
+    default: str | None = None,
+    more: Any = None,
 ) -> int:
     """Parse the command line, act, and print the result, as JSON or as `show` words it; returns the exit code.
 
+    `default` is the recipe where none is named; `more` holds the options that this job alone has, as a dataclass.
     Errors are one line on stderr that begins `error:`. Nothing but the result goes to stdout.
     """
     started = time.monotonic()
     signal.signal(signal.SIGTERM, _interrupt)
     with _quiet_stdout() as stdout:
         try:
-            invocation = parse(job, recipe_type, sys.argv[1:], default)
+            invocation = parse(job, recipe_type, sys.argv[1:], default, more)
             result = {**act(invocation), "seconds": round(time.monotonic() - started, 3)}
         except SystemExit as exit_:  # --help
             stdout.write(exit_.args[1] if len(exit_.args) > 1 else "")
@@ -82,13 +90,13 @@ def execute(
     return DONE
 
 
-def parse(job: str, recipe_type: type[R], arguments: Sequence[str], default: str | None = None) -> Invocation[R]:
+def parse(job: str, recipe_type: type[R], arguments: Sequence[str], default: str | None = None, more: Any = None) -> Invocation[R]:
     """The recipe and options of a command line. Raises RequestError; SystemExit with the text for --help."""
     name = arguments[0] if arguments and not arguments[0].startswith("-") else None
     rest = arguments[1:] if name else arguments
     chosen = name or default
     recipe = load_recipe(chosen, recipe_type) if chosen else recipe_type()
-    form = _form(recipe)
+    form = _form(recipe, more)
     about = _about(recipe_type, with_recipes=default is not None and bool({"-h", "--help"} & set(rest)))
     program = f"python jobs/{job}.py{' [RECIPE]' if default else ''}"
     output, complaints = io.StringIO(), io.StringIO()
@@ -99,13 +107,15 @@ def parse(job: str, recipe_type: type[R], arguments: Sequence[str], default: str
         if exit_.code in (0, None):
             raise SystemExit(0, output.getvalue()) from None
         raise RequestError(_one_line(complaints.getvalue())) from None
-    return Invocation(parsed.recipe, parsed.options)
+    return Invocation(parsed.recipe, parsed.options, None if more is None else parsed.more)
 
 
-def _form(recipe: R) -> Any:
+def _form(recipe: R, more: Any) -> Any:
     """A dataclass whose fields are the recipe's and the options', without prefixes, defaulting to `recipe`."""
     unprefixed = tyro.conf.arg(name="")
     fields = [("recipe", Annotated[type(recipe), unprefixed], recipe), ("options", Annotated[Options, unprefixed], Options())]
+    if more is not None:
+        fields.append(("more", Annotated[type(more), unprefixed], more))
     members = [(name, kind, dataclasses.field(default=value)) for name, kind, value in fields]
     return dataclasses.make_dataclass("Invocation", members, frozen=True)
 

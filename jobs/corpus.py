@@ -7,16 +7,21 @@ if not __package__:  # run as a script: from anywhere, installed or not, and wit
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from jobs.command import Invocation, Result, execute
+from jobs.history.prospect import as_it_was
 from jobs.launch import carry_out, corpus_result, outcome_result, planned, report_page, show_corpus, show_plan
 from jobs.recipe import CorpusRecipe
+from pipeline.storage import open_store
 
 
 def corpus(invocation: Invocation[CorpusRecipe]) -> Result:
     """Build the corpus and its token shards."""
-    targets = (invocation.recipe.tokens,)
+    store = open_store(invocation.options.root)
+    prospect = as_it_was(invocation.recipe, store)
+    targets = (prospect.recipe.tokens,)
     outcome = carry_out("corpus", targets, invocation.options)
     if outcome is None:
         return planned(targets, invocation.options)
+    prospect.record(store, "corpus")
     report = report_page(targets, invocation.options)
     return {**outcome_result(outcome), **corpus_result(targets, outcome.manifests), "report": report}
 

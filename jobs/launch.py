@@ -73,9 +73,10 @@ def named(targets: Sequence[Step[Any]]) -> dict[str, str]:
     """Step name → address; a name that stands for several steps is numbered."""
     addresses: dict[str, str] = {}
     for step in topological(targets):
-        name, number = step.name(), 2
+        kind = step.address.split("/")[0]
+        name, number = kind, 2
         while name in addresses:
-            name, number = f"{step.name()}-{number}", number + 1
+            name, number = f"{kind}-{number}", number + 1
         addresses[name] = step.address
     return addresses
 

@@ -9,6 +9,7 @@ if not __package__:  # run as a script: from anywhere, installed or not, and wit
 from typing import Any
 
 from jobs.command import Invocation, Result, execute
+from jobs.history.prospect import as_it_was
 from jobs.launch import carry_out, corpus_result, outcome_result, planned, report_page, show_corpus, show_plan
 from jobs.recipe import PretrainRecipe
 from pipeline.errors import RequestError
@@ -19,13 +20,16 @@ from pipeline.workflow.unit import open_artifact
 
 def pretrain(invocation: Invocation[PretrainRecipe]) -> Result:
     """Build the model and everything before and after it."""
-    recipe = invocation.recipe
-    workers = recipe.compute.workers
+    workers = invocation.recipe.compute.workers
     if invocation.options.cluster == "none" and workers > 1:
         raise RequestError(f"--cluster none is one process, and --compute.workers is {workers}: use --cluster local, or 1 worker")
+    store = open_store(invocation.options.root)
+    prospect = as_it_was(invocation.recipe, store)
+    recipe = prospect.recipe
     outcome = carry_out("pretrain", recipe.targets, invocation.options)
     if outcome is None:
         return planned(recipe.targets, invocation.options)
+    prospect.record(store, "pretrain")
     return {
         **outcome_result(outcome),
         **corpus_result(recipe.targets, outcome.manifests),

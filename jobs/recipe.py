@@ -4,9 +4,9 @@ A preset is a literal in `jobs/recipes/`; the command line overrides its fields.
 nothing, but looks at the sources, since their state is part of the identity of all that follows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pipeline.batches.mixture import Weighted
 from pipeline.dedup.deduplicate import Deduplicate
@@ -20,12 +20,13 @@ from pipeline.filters.base import Filter
 from pipeline.filters.clean import Clean
 from pipeline.models.base import Architecture
 from pipeline.models.llama import Llama
+from pipeline.sources.base import Source
 from pipeline.sources.ingest import Ingest
 from pipeline.sources.locations import source_at
 from pipeline.sources.python_library import PythonLibrary
 from pipeline.tokens.split import Split
 from pipeline.tokens.tokenize import Tokenize
-from pipeline.tokens.tokenizer import ExistingTokenizer, TrainTokenizer
+from pipeline.tokens.tokenizer import ExistingTokenizer, TokenizerFiles, TrainTokenizer
 from pipeline.train.engine import Update
 from pipeline.train.plain import PlainEngines
 from pipeline.train.pretrain import Pretrain
@@ -41,6 +42,8 @@ class CorpusRecipe:
     """Files, folders, globs, s3://…, https://… or hf://datasets/OWNER/NAME[@REVISION]; none: the Python library."""
     text_field: str = "text"
     """The field of a record that holds its text."""
+    loss_budget: float = 0.5
+    """Share of a source's records that may be lost to damage before the run fails."""
     normalize: Literal["NFC"] | None = "NFC"
     """Unicode normalisation form of the text."""
     mend: bool = False
@@ -61,10 +64,16 @@ class CorpusRecipe:
         return Split(fraction=self.validation)
 
     @cached_property
-    def ingests(self) -> tuple[Ingest, ...]:
+    def located(self) -> tuple[Source, ...]:
+        """The sources as they are now."""
         if not self.sources:
-            return (Ingest(source=PythonLibrary.at()),)
-        return tuple(Ingest(source=source_at(location, text_field=self.text_field)) for location in self.sources)
+            return (PythonLibrary.at(),)
+        return tuple(source_at(location, text_field=self.text_field) for location in self.sources)
+
+    @cached_property
+    def ingests(self) -> tuple[Ingest, ...]:
+        """What is read, in order: earlier documents win over later ones."""
+        return tuple(Ingest(source=source, loss_budget=self.loss_budget) for source in self.located)
 
     @cached_property
     def unique(self) -> Deduplicate:
@@ -72,13 +81,22 @@ class CorpusRecipe:
         return Deduplicate(documents=cleaned, similarity=self.similarity)
 
     @cached_property
-    def tokens(self) -> Tokenize:
-        tokenizer: Step[Any]
+    def tokenizer_step(self) -> Step[TokenizerFiles]:
         if self.tokenizer is None:
-            tokenizer = TrainTokenizer(documents=self.unique, vocab_size=self.vocab_size, split=self.split)
-        else:
-            tokenizer = ExistingTokenizer.at(self.tokenizer)
-        return Tokenize(documents=self.unique, tokenizer=tokenizer, split=self.split)
+            return TrainTokenizer(documents=self.unique, vocab_size=self.vocab_size, split=self.split)
+        return ExistingTokenizer.at(self.tokenizer)
+
+    @cached_property
+    def tokens(self) -> Tokenize:
+        return Tokenize(documents=self.unique, tokenizer=self.tokenizer_step, split=self.split)
+
+    def grown(self, ingests: tuple[Ingest, ...], tokenizer: Step[TokenizerFiles] | None) -> Self:
+        """The same recipe on a corpus that has a history: what is read of each state, and the tokenizer of the first."""
+        recipe = replace(self)
+        recipe.__dict__.update(located=self.located, ingests=ingests)
+        if tokenizer is not None:
+            recipe.__dict__["tokenizer_step"] = tokenizer
+        return recipe
 
     @property
     def targets(self) -> tuple[Step[Any], ...]:
@@ -130,12 +148,12 @@ class PretrainRecipe(CorpusRecipe):
     def mixture(self) -> tuple[Weighted, ...]:
         if not self.weights:
             return (Weighted(tokens=self.tokens),)
-        if len(self.weights) != len(self.ingests):
+        if len(self.weights) != len(self.located):
             raise RequestError(
-                f"--weights has {len(self.weights)} values for {len(self.ingests)} sources: give one weight a source, or none"
+                f"--weights has {len(self.weights)} values for {len(self.located)} sources: give one weight a source, or none"
             )
-        pairs = zip(self.ingests, self.weights, strict=True)
-        return tuple(Weighted(tokens=self.tokens, weight=weight, source=ingest.source.name) for ingest, weight in pairs)
+        pairs = zip(self.located, self.weights, strict=True)
+        return tuple(Weighted(tokens=self.tokens, weight=weight, source=source.name) for source, weight in pairs)
 
     @cached_property
     def checkpoint(self) -> Pretrain:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,16 @@ from pipeline.tokens.tokenize import Tokenize
 
 LONGEST_PERIOD = 1 << 16
 """Shares that need a longer period are rounded to this denominator."""
+
+
+class Share(Protocol):
+    """What the order of samples depends on, of a corpus in a mixture."""
+
+    @property
+    def weight(self) -> float: ...
+
+    @property
+    def source(self) -> str | None: ...
 
 
 @dataclass(frozen=True)

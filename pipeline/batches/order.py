@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.batches.mixture import Interleaving, Weighted, check_mixture, shares
+from pipeline.batches.mixture import Interleaving, Share, Weighted, check_mixture, shares
 from pipeline.batches.packing import Batch, Windows, batch_of, open_stream
 from pipeline.batches.permutation import Permutation, epoch_permutation
 from pipeline.errors import RequestError
@@ -23,17 +23,17 @@ from pipeline.tokens.shards import TRAIN, TokenShards
 class Order:
     """The global batches of a run: `batch_size` windows of `context` inputs a step. Steps count from 0.
 
-    `shards` are the opened artifacts of the mixture's members. Raises RequestError as `check_corpora` does.
+    `shards` are the opened artifacts of the mixture's members. Raises RequestError as `check_windows` does.
     """
 
-    mixture: Sequence[Weighted]
+    mixture: Sequence[Share]
     shards: Sequence[TokenShards]
     context: int
     batch_size: int
     seed: int
 
     def __post_init__(self) -> None:
-        check_corpora(self.mixture, self.shards, self.context)
+        check_windows(self.mixture, self.shards, self.context)
         if self.batch_size < 1:
             raise RequestError(f"batch is {self.batch_size}: use at least 1")
 
@@ -105,6 +105,11 @@ def check_corpora(mixture: Sequence[Weighted], shards: Sequence[TokenShards], co
     Reads manifests alone: to be called before a gang is started.
     """
     check_mixture(mixture)
+    check_windows(mixture, shards, context)
+
+
+def check_windows(mixture: Sequence[Share], shards: Sequence[TokenShards], context: int) -> None:
+    """Raise RequestError for an unknown source, or a corpus that fills no window."""
     if context < 1:
         raise RequestError(f"context is {context}: use at least 1")
     for member, tokens in zip(mixture, shards, strict=True):

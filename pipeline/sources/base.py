@@ -51,6 +51,10 @@ class Source(ABC):
         """What the documents of a partition depend on, besides the recipe without its snapshot."""
         return [self.snapshot, canonical(partition)]
 
+    def may_hold(self, partition: Any, location: str) -> bool:  # noqa: ARG002 (only files can tell)
+        """Whether a record of this location (an origin without its place) may come from a partition."""
+        return True
+
     def check(self) -> None:  # noqa: B027 (most sources have nothing to check)
         """Raise RequestError for what can be seen to be wrong before anything is read."""
 

@@ -70,6 +70,9 @@ class Files(Source):
     def stands_for(self, partition: Any) -> Json:
         return canonical(partition)
 
+    def may_hold(self, partition: Any, location: str) -> bool:
+        return any(location == (shown := _shown(file.path)) or location.startswith(f"{shown}!") for file in partition)
+
     def among(self, files: Sequence[ListedFile], first_seen: str) -> "Files":
         """Some of the listed files, as a source: those that were met first in one state of the location."""
         listing = Listing(self.listing.location, tuple(files))

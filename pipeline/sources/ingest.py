@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pipeline.documents import Document, Documents, Dropped, Tally, total, write_documents, write_dropped
 from pipeline.errors import BudgetExceeded, RequestError, RunError
 from pipeline.sources.base import NO_TEXT, NOT_A_STRING, Source
+from pipeline.sources.forgotten import FORGOTTEN, Forgotten
 from pipeline.sources.formats.base import RECORD_BYTES, TOO_LARGE
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.fingerprint import Json, canonical
@@ -34,6 +35,8 @@ class Ingest(Step[Documents]):
     source: Source
     loss_budget: float = 0.5
     """The share of the source's records that may be quarantined, from 0 to 1."""
+    forgotten: Forgotten | None = None
+    """What of the source is to stay away."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.loss_budget <= 1:
@@ -48,10 +51,16 @@ class Ingest(Step[Documents]):
         source = canonical(self.source)
         assert isinstance(source, dict)
         lasting = {name: value for name, value in source.items() if name not in ("snapshot", "first_seen")}
-        return {**self.recipe, "source": {**lasting, "seen": self.source.seen}}
+        return {**self.recipe, "forgotten": None, "source": {**lasting, "seen": self.source.seen}}
+
+    def _stands_for(self, partition: Any) -> Json:
+        """A partition, and what of it is forgotten."""
+        gone = self.forgotten or Forgotten()
+        mine = [document_id for location, document_id in gone.documents if self.source.may_hold(partition, location)]
+        return [self.source.stands_for(partition), list[Json](mine), list[Json](gone.texts), list[Json](gone.spared)]
 
     def run(self, context: Context) -> Facts:
-        receipts = context.map(self.read, self.source.partitions(), stands_for=self.source.stands_for)
+        receipts = context.map(self.read, self.source.partitions(), stands_for=self._stands_for)
         parts = [receipt.facts for receipt in receipts]
         facts = total(parts)
         examples: dict[str, str] = {}
@@ -65,7 +74,7 @@ class Ingest(Step[Documents]):
         tally, drops, examples = Tally(), list[Dropped](), dict[str, str]()
 
         def kept() -> Iterator[Document]:
-            for record in self.source.read(partition):
+            for record in map(self._remembered, self.source.read(partition)):
                 if isinstance(record, Document):
                     tally.keep(record)
                     yield record
@@ -83,13 +92,20 @@ class Ingest(Step[Documents]):
             write_dropped(unit, drops)
         return {**tally.facts(), "examples": examples}
 
+    def _remembered(self, record: Document | Dropped) -> Document | Dropped:
+        """A record as it is, or as dropped where it is forgotten."""
+        if self.forgotten is None or isinstance(record, Dropped) or not self.forgotten.holds(record):
+            return record
+        return Dropped(record.id, record.origin, FORGOTTEN)
+
     def _check_budget(self, facts: Facts, examples: dict[str, str]) -> None:
         read, dropped = facts["read"], facts["dropped"]
-        if not read:
+        if not read and self.source.seen == self.source.snapshot:  # what was added later may be a file without records
             raise RunError(f"{self.source.name} holds no records; see that it is the right place")
-        lost = read - facts["kept"]
+        lost = read - facts["kept"] - dropped.get(FORGOTTEN, 0)
         if lost > self.loss_budget * read:
-            worst = sorted(dropped.items(), key=lambda pair: (-pair[1], pair[0]))[:WORST]
+            bad = {reason: count for reason, count in dropped.items() if reason != FORGOTTEN}
+            worst = sorted(bad.items(), key=lambda pair: (-pair[1], pair[0]))[:WORST]
             reasons = ", ".join(f"{count} {reason} (as {examples[reason]})" for reason, count in worst)
             raise BudgetExceeded(
                 f"{self.source.name}: {lost} of {read} records cannot be used, and loss_budget is {self.loss_budget:g}: {reasons}; "

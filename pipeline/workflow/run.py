@@ -71,7 +71,7 @@ def _manifest(decision: Decision) -> Manifest:
 
 def _build(step: Step[Any], decision: Decision, store: Store, executor: Executor, listeners: Sequence[Listener]) -> Manifest:
     if decision.manifest is not None:
-        _retire(store, decision.manifest)
+        retire(store, decision.manifest)
     tell(listeners, Started(step))
     started = time.time()
     code = code_of(step)
@@ -128,8 +128,8 @@ def _sweep(store: Store, address: str) -> None:
         log.warning("scratch files of %s stay behind: %s", address, problem)
 
 
-def _retire(store: Store, manifest: Manifest) -> None:
-    """Keep the manifest that a rebuild replaces, since older artifacts may name what it names."""
+def retire(store: Store, manifest: Manifest) -> None:
+    """Put a manifest out of force and keep it on record, since other artifacts may have been made from what it names."""
     store.put_new(f"{manifest.address}/retired/{manifest.content}.json", manifest.to_json())
     store.delete(manifest_path(manifest.address))
 

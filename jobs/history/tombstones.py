@@ -1,0 +1,95 @@
+"""Records of forgotten documents: `forgotten/NUMBER.json` in a root, each written once, and honoured by every job.
+
+A record says what was removed, when, on whose request and why, and which checkpoints had seen it. It holds ids, places and digests
+of texts, and no text.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.errors import Damaged
+from pipeline.sources.base import Source
+from pipeline.sources.forgotten import Forgotten, location_of
+from pipeline.sources.listing import ListedFile
+from pipeline.storage import Store
+from pipeline.workflow.artifact import as_utf8
+
+FOLDER = "forgotten"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gone:
+    """A forgotten document: its id, its place, its source, and the digest of its text."""
+
+    id: str
+    origin: str
+    source: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tombstone:
+    """One request to forget, carried out."""
+
+    at: str
+    by: str
+    reason: str
+    how: str
+    """What was asked for, such as "--match", without the words themselves."""
+    documents: tuple[Gone, ...]
+    spared: tuple[str, ...]
+    """The ids of copies of the same texts that were not asked for."""
+    seen_by: Any
+    """Checkpoint → document id → the steps in which it was trained on; what could not be said is said in words."""
+
+    def to_json(self) -> bytes:
+        return as_utf8(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> "Tombstone":
+        try:
+            found = json.loads(data)
+            found["documents"] = tuple(Gone(**document) for document in found["documents"])
+            found["spared"] = tuple(found["spared"])
+            return cls(**found)
+        except (ValueError, TypeError, KeyError) as problem:
+            raise Damaged(f"{where} is no record of forgotten documents ({problem}): restore it, or they may come back") from problem
+
+
+@dataclass(frozen=True)
+class Tombstones:
+    """All records of a root, oldest first."""
+
+    records: tuple[Tombstone, ...] = ()
+
+    def of(self, source: Source, files: Sequence[ListedFile] | None, known: int) -> Forgotten | None:
+        """What to keep away of a part that was met first when `known` records were there: documents by their ids, and texts forgotten
+        before that."""
+        there = None if files is None else {file.path for file in files}
+        documents = {
+            (location_of(gone.origin), gone.id)
+            for record in self.records
+            for gone in record.documents
+            if gone.source == source.name and (there is None or location_of(gone.origin).partition("!")[0] in there)
+        }
+        before = self.records[:known]
+        texts = {gone.text for record in before for gone in record.documents}
+        spared = {document_id for record in before for document_id in record.spared}
+        if not documents and not texts:
+            return None
+        return Forgotten(documents=tuple(sorted(documents)), texts=tuple(sorted(texts)), spared=tuple(sorted(spared)))
+
+
+def read_tombstones(store: Store) -> Tombstones:
+    """The records of a root."""
+    return Tombstones(tuple(Tombstone.from_json(store.get(entry.path), f"{store.url}/{entry.path}") for entry in store.list(FOLDER)))
+
+
+def add_tombstone(store: Store, tombstone: Tombstone) -> str:
+    """Write a record under the next number; returns its path."""
+    number = len(list(store.list(FOLDER))) + 1
+    while not store.put_new(path := f"{FOLDER}/{number:06d}.json", tombstone.to_json()):
+        number += 1
+    return path
