@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from infra.ray_cluster import check_cluster, cluster
 from jobs.command import Options
 from pipeline.report.page import write_report
 from pipeline.storage import LocalStore, Store, open_store
+from pipeline.tokens.tokenize import Tokenize
 from pipeline.workflow.artifact import Manifest
 from pipeline.workflow.events import Listener
 from pipeline.workflow.executor import InlineExecutor
@@ -18,8 +20,6 @@ from pipeline.workflow.journal import Journal
 from pipeline.workflow.plan import plan
 from pipeline.workflow.run import Outcome, run
 from pipeline.workflow.step import Step, topological
-
-DOCUMENT_STAGES = ("ingest", "clean", "deduplicate")
 
 
 def carry_out(job: str, targets: Sequence[Step[Any]], options: Options) -> Outcome | None:
@@ -83,19 +83,26 @@ def named(targets: Sequence[Step[Any]]) -> dict[str, str]:
 
 def corpus_result(targets: Sequence[Step[Any]], manifests: Mapping[str, Manifest]) -> dict[str, Any]:
     """`documents`, `tokens` and `artifacts` of the contract; read = kept + Σ dropped over all stages."""
-    read = kept = 0
-    dropped: dict[str, int] = {}
-    for step in topological(targets):
+    tokens = next(step for step in topological(targets) if isinstance(step, Tokenize))
+    read, kept, dropped = 0, manifests[tokens.documents.address].facts["kept"], Counter[str]()
+    for step in _stages(tokens.documents):
         facts = manifests[step.address].facts
-        if step.name() in DOCUMENT_STAGES:
-            for reason, count in facts["dropped"].items():
-                dropped[f"{step.name()}/{reason}"] = dropped.get(f"{step.name()}/{reason}", 0) + count
-        read += facts["read"] if step.name() == "ingest" else 0
-        kept = facts["kept"] if step.name() == "deduplicate" else kept
-    tokens: Mapping[str, int] = next(
-        (manifests[step.address].facts["tokens"] for step in topological(targets) if step.name() == "tokenize"), {}
-    )
-    return {"documents": {"read": read, "kept": kept, "dropped": dropped}, "tokens": tokens, "artifacts": named(targets)}
+        read += 0 if _documents(step) else facts["read"]
+        for reason, count in facts["dropped"].items():
+            dropped[f"{step.name()}/{reason}"] += count
+    documents = {"read": read, "kept": kept, "dropped": dict(dropped)}
+    return {"documents": documents, "tokens": manifests[tokens.address].facts["tokens"], "artifacts": named(targets)}
+
+
+def _stages(step: Step[Any]) -> list[Step[Any]]:
+    """The stages that documents went through to a step, and itself; each once."""
+    found = {stage.address: stage for needed in _documents(step) for stage in _stages(needed)}
+    return [*found.values(), step]
+
+
+def _documents(step: Step[Any]) -> list[Step[Any]]:
+    """The steps whose documents a step reads."""
+    return [needed for path, needed in step.inputs.items() if path.partition("[")[0] == "documents"]
 
 
 def report_page(targets: Sequence[Step[Any]], options: Options) -> str:

@@ -4,12 +4,14 @@ A preset is a literal in `jobs/recipes/`; the command line overrides its fields.
 nothing, but looks at the sources, since their state is part of the identity of all that follows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Self
 
 from pipeline.batches.mixture import Weighted
 from pipeline.dedup.deduplicate import Deduplicate
+from pipeline.documents import Documents
 from pipeline.errors import RequestError
 from pipeline.evaluate.base import EvalTask
 from pipeline.evaluate.evaluate import Evaluate
@@ -18,9 +20,13 @@ from pipeline.evaluate.perplexity import Perplexity
 from pipeline.evaluate.sample import Sample
 from pipeline.filters.base import Filter
 from pipeline.filters.clean import Clean
+from pipeline.filters.decontaminate import Decontaminate
+from pipeline.filters.evaluation_set import EvaluationSet
+from pipeline.filters.quality import Quality, TrainQuality
 from pipeline.models.base import Architecture
 from pipeline.models.llama import Llama
 from pipeline.sources.base import Source
+from pipeline.sources.forgotten import Forgotten
 from pipeline.sources.ingest import Ingest
 from pipeline.sources.locations import source_at
 from pipeline.sources.python_library import PythonLibrary
@@ -50,6 +56,14 @@ class CorpusRecipe:
     """Mend mis-decoded text with ftfy."""
     filters: tuple[Filter, ...] = ()
     """What a document must pass, in order."""
+    against: tuple[str, ...] = ()
+    """Evaluation sets (JSON Lines): documents that hold a part of an example are dropped."""
+    good: tuple[str, ...] = ()
+    """Sources of examples of good text: a classifier is trained on them, and drops what is more like the bad."""
+    bad: tuple[str, ...] = ()
+    """Sources of examples of bad text."""
+    least_quality: float = 0.5
+    """Least probability of being good, where there are examples."""
     similarity: float | None = 0.8
     """True Jaccard similarity from which a document is a near-duplicate of an earlier one; None: exact ones only."""
     tokenizer: str | None = None
@@ -77,8 +91,39 @@ class CorpusRecipe:
 
     @cached_property
     def unique(self) -> Deduplicate:
-        cleaned = tuple(Clean(documents=ingest, normalize=self.normalize, mend=self.mend, filters=self.filters) for ingest in self.ingests)
-        return Deduplicate(documents=cleaned, similarity=self.similarity)
+        return Deduplicate(documents=tuple(map(self._chosen, self.ingests)), similarity=self.similarity)
+
+    def _chosen(self, ingest: Ingest) -> Step[Documents]:
+        """What of a source is worth keeping, before it is compared with all others."""
+        chosen: Step[Documents] = Clean(documents=ingest, normalize=self.normalize, mend=self.mend, filters=self.filters)
+        if self._against:
+            chosen = Decontaminate(documents=chosen, against=self._against)
+        if self._quality is not None:
+            chosen = Quality(documents=chosen, model=self._quality, least=self.least_quality)
+        return chosen
+
+    @cached_property
+    def _against(self) -> tuple[EvaluationSet, ...]:
+        return tuple(map(EvaluationSet.at, self.against))
+
+    @cached_property
+    def _quality(self) -> TrainQuality | None:
+        if not self.good and not self.bad:
+            return None
+        if not self.good or not self.bad:
+            raise RequestError("--good and --bad go together: a classifier needs examples of both")
+        return TrainQuality(good=self._examples(self.good), bad=self._examples(self.bad))
+
+    def _examples(self, locations: tuple[str, ...]) -> tuple[Step[Documents], ...]:
+        """Examples are brought to the same form as what is compared with them."""
+        sources = [source_at(location, text_field=self.text_field) for location in locations]
+        ingests = (Ingest(source=source, forgotten=self.forgotten_of(source)) for source in sources)
+        return tuple(Clean(documents=ingest, normalize=self.normalize, mend=self.mend) for ingest in ingests)
+
+    @cached_property
+    def forgotten_of(self) -> Callable[[Source], Forgotten | None]:
+        """What of a source is forgotten; in a root without records, nothing."""
+        return lambda source: None  # noqa: ARG005 - the shape is that of the function which `grown` is given
 
     @cached_property
     def tokenizer_step(self) -> Step[TokenizerFiles]:
@@ -90,10 +135,12 @@ class CorpusRecipe:
     def tokens(self) -> Tokenize:
         return Tokenize(documents=self.unique, tokenizer=self.tokenizer_step, split=self.split)
 
-    def grown(self, ingests: tuple[Ingest, ...], tokenizer: Step[TokenizerFiles] | None) -> Self:
-        """The same recipe on a corpus that has a history: what is read of each state, and the tokenizer of the first."""
+    def grown(
+        self, ingests: tuple[Ingest, ...], tokenizer: Step[TokenizerFiles] | None, forgotten_of: Callable[[Source], Forgotten | None]
+    ) -> Self:
+        """The same recipe on a corpus that has a history: what is read of each state, the tokenizer of the first, what is forgotten."""
         recipe = replace(self)
-        recipe.__dict__.update(located=self.located, ingests=ingests)
+        recipe.__dict__.update(located=self.located, ingests=ingests, forgotten_of=forgotten_of)
         if tokenizer is not None:
             recipe.__dict__["tokenizer_step"] = tokenizer
         return recipe

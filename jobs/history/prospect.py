@@ -66,5 +66,5 @@ def as_it_grows(recipe: R, store: Store) -> Prospect[R]:
 
 def _prospect(recipe: R, parts: tuple[Part, ...], tombstones: Tombstones, before: State | None) -> Prospect[R]:
     tokenizer = tokenizer_of(recipe, before) if before else None
-    grown = recipe.grown(ingests_of(recipe, parts, tombstones), tokenizer)
+    grown = recipe.grown(ingests_of(recipe, parts, tombstones), tokenizer, tombstones.of_all)
     return Prospect(grown, parts, len(tombstones.records), before)

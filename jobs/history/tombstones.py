@@ -81,6 +81,10 @@ class Tombstones:
             return None
         return Forgotten(documents=tuple(sorted(documents)), texts=tuple(sorted(texts)), spared=tuple(sorted(spared)))
 
+    def of_all(self, source: Source) -> Forgotten | None:
+        """What to keep away of a source that is met for the first time."""
+        return self.of(source, None, len(self.records))
+
 
 def read_tombstones(store: Store) -> Tombstones:
     """The records of a root."""

@@ -213,3 +213,17 @@ def test_the_commands_work_together(folder: Path, tmp_path: Path) -> None:
     third = job("refresh", *corpus).result
     assert third["built"] == []
     assert third["documents"]["dropped"]["ingest/forgotten"] == 1
+
+
+def test_what_is_forgotten_stays_away_from_the_examples_of_a_classifier_too(folder: Path, store: Store, tmp_path: Path) -> None:
+    write(tmp_path / "good", {f"{number}.jsonl": [f"{PAGES[0]} {number} {SECRET if number == 7 else ''}"] for number in range(30)})
+    write(tmp_path / "bad", {f"{number}.jsonl": [f"spam {number} " * 30] for number in range(30)})
+    chosen = recipe(folder, good=(str(tmp_path / "good"),), bad=(str(tmp_path / "bad"),), least_quality=0.0)
+    built(as_it_grows(chosen, store), store)
+    asked(store, match="555 0100")
+    again = as_it_grows(chosen, store)
+    built(again, store)
+    examples = next(step for path, step in again.recipe.tokens.documents.inputs["documents[0]"].inputs.items() if path == "model")
+    texts_of_examples = [document.text for document in documents(examples.inputs["good[0]"], store)]
+    assert len(texts_of_examples) == 29
+    assert not any(SECRET in text for text in texts_of_examples)
