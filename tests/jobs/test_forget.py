@@ -170,7 +170,7 @@ def test_where_a_corpus_cannot_be_built_anew_it_is_erased_all_the_same_and_said(
     built(as_it_grows(recipe(folder), store), store)
     gone = id_at(store, recipe(folder), "a.jsonl#2")
     folder.rename(folder.with_name("moved"))
-    with pytest.raises(RunError, match="could not be built without them: tokenize/.*no such file or folder"):
+    with pytest.raises(RunError, match=r"could not be built without them: tokenize/.*no such file or folder"):
         asked(store, ids=(gone,))
     assert gone not in set(ids_in(store))
     folder.with_name("moved").rename(folder)

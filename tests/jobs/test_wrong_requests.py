@@ -29,6 +29,11 @@ WRONG = {
     "weights for other sources": (["pretrain", "--sources", "text.txt", "--weights", "1", "2"], ["2 values", "1 source"]),
     "a checkpoint that is not there": (["generate", "--checkpoint", "pretrain/0000"], ["pretrain/0000", "config.json"]),
     "no checkpoint at all": (["evaluate"], ["python jobs/pretrain.py"]),
+    "a schedule that is none": (["refresh", "--sources", "text.txt", "--schedule", "daily"], ["'daily'", "0 3 * * *"]),
+    "nothing to forget": (["forget"], ["--ids"]),
+    "an evaluation set that is not there": (["corpus", "--sources", "text.txt", "--against", "no/set.jsonl"], ["no/set.jsonl"]),
+    "good examples without bad ones": (["corpus", "--sources", "text.txt", "--good", "text.txt"], ["--bad"]),
+    "nothing to trace": (["trace"], ["--document", "--step", "--artifact"]),
 }
 
 
@@ -47,7 +52,7 @@ def test_a_wrong_request_is_one_line_with_the_value_and_the_remedy(wrong: str, t
     assert not list((tmp_path / "runs").rglob("*"))
 
 
-@pytest.mark.parametrize("name", ["corpus", "pretrain", "evaluate", "generate", "status"])
+@pytest.mark.parametrize("name", ["corpus", "pretrain", "refresh", "forget", "evaluate", "generate", "trace", "status"])
 def test_help_names_every_option_of_the_contract(name: str) -> None:
     done = job(name, "--help")
     assert done.code == 0
