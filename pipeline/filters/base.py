@@ -1,10 +1,12 @@
-"""A filter looks at one document and says why it should go, or nothing."""
+"""A filter looks at one document and says why it should go, or nothing; an editor may change its text as well."""
 
 import dataclasses
 import math
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.documents import Document
 from pipeline.errors import RequestError
@@ -50,6 +52,27 @@ class Filter(ABC):
         if high is not None and high < low:
             name = type(self).__name__
             raise RequestError(f"{name}.{most} is {high!r}, below {name}.{least} ({low!r}), so nothing would be kept: raise it")
+
+
+class Edit(NamedTuple):
+    """What an editor makes of a document: its text, how many places were changed by kind, and why it should go, or None."""
+
+    text: str
+    changes: Mapping[str, int]
+    """Kinds are stable kebab-case words without numbers. What is changed is counted: nothing is lost in silence."""
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Editor(Filter):
+    """Base of the filters that also change text. The members of a chain after it see the text that it leaves."""
+
+    @abstractmethod
+    def edit(self, document: Document) -> Edit:
+        """The document's new text, or the reason to drop it. A function of the document alone, in time linear in its text."""
+
+    def verdict(self, document: Document) -> str | None:
+        return self.edit(document).reason
 
 
 def share(part: float, whole: float) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.documents import Document
 from pipeline.errors import RequestError
@@ -60,24 +61,37 @@ class Repetition(Filter):
 
     def _pieces(self, pieces: Sequence[str], kind: str, most: float, most_characters: float) -> str | None:
         """The verdict on lines or on paragraphs."""
-        distinct = set(pieces)
-        if share(len(pieces) - len(distinct), len(pieces)) > most:
+        repeats = repeated(pieces)
+        if share(repeats.number, len(pieces)) > most:
             return f"duplicate-{kind}s"
-        characters = sum(map(len, pieces))
-        repeated = characters - sum(map(len, distinct))
-        return f"duplicate-{kind}-characters" if share(repeated, characters) > most_characters else None
+        return f"duplicate-{kind}-characters" if share(repeats.characters, repeats.all_characters) > most_characters else None
 
     def _grams(self, text: str) -> str | None:
         """The verdict on n-grams."""
         from pipeline.filters.loops import repeated_characters
 
         words = words_of(text)
-        repeated = repeated_characters(words.hashes, words.lengths, words.units_a_word).tolist()
+        counts = repeated_characters(words.hashes, words.lengths, words.units_a_word).tolist()
         characters = max(sum(words.characters), 1)
-        for most, reason, found in zip(self.top_grams + self.duplicate_grams, TOP_REASONS + DUPLICATE_REASONS, repeated, strict=True):
+        for most, reason, found in zip(self.top_grams + self.duplicate_grams, TOP_REASONS + DUPLICATE_REASONS, counts, strict=True):
             if found / characters > most:
                 return reason
         return None
+
+
+class Repeats(NamedTuple):
+    """The pieces of a text that occurred before in it: their number and characters, and the characters of all pieces."""
+
+    number: int
+    characters: int
+    all_characters: int
+
+
+def repeated(pieces: Sequence[str]) -> Repeats:
+    """What of the pieces (lines, paragraphs) is a repetition; the first occurrence is none."""
+    distinct = set(pieces)
+    characters = sum(map(len, pieces))
+    return Repeats(len(pieces) - len(distinct), characters - sum(map(len, distinct)), characters)
 
 
 def _paragraphs(lines: Sequence[str]) -> list[str]:

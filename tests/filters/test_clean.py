@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.documents import Document, Documents
-from pipeline.errors import BudgetExceeded, RequestError
-from pipeline.filters.base import Filter
+from pipeline.errors import BudgetExceeded, RequestError, RunError
+from pipeline.filters.base import Edit, Editor, Filter
+from pipeline.filters.c4 import C4
 from pipeline.filters.clean import Clean, mended
 from pipeline.filters.length import CharacterCount, WordCount
+from pipeline.filters.personal_data import PersonalData
 from pipeline.filters.repetition import Repetition
 from tests.filters.texts import CHINESE, ENGLISH, Given, document
 
@@ -37,6 +39,20 @@ class Fragile(Filter):
         if self.unknown in document.text:
             raise ValueError(f"cannot judge {self.unknown}")
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shorten(Editor):
+    """Takes a letter out; fails on what it does not know."""
+
+    letter: str = "x"
+
+    def edit(self, document: Document) -> Edit:
+        if "?" in document.text:
+            raise ValueError("cannot edit ?")
+        text = document.text.replace(self.letter, "")
+        found = len(document.text) - len(text)
+        return Edit(text, {"letter": found} if found else {}, "too-many" if found > 5 else None)
 
 
 def texts(artifact: Documents) -> list[str]:
@@ -92,6 +108,67 @@ def test_wrongly_decoded_text_is_mended_only_where_the_recipe_says_so(build: Bui
 def test_filters_judge_the_text_that_is_kept(build: Build) -> None:
     step = Clean(documents=Given(shards=(("Ã©" * 10,),)), mend=True, filters=(CharacterCount(least=11),))
     assert reasons(build(step)) == {"id-0": "character-count/too-few"}
+
+
+def test_an_editor_changes_the_text_and_is_counted_so_that_nothing_is_lost_in_silence(build: Build) -> None:
+    given = Given(shards=(("axbx", "plain"), ("xc", "xxxxxxxx")))
+    artifact = build(Clean(documents=given, filters=(Shorten(),)))
+    assert texts(artifact) == ["ab", "plain", "c"]
+    assert reasons(artifact) == {"id-3": "shorten/too-many"}
+    assert artifact.facts == {
+        "read": 4,
+        "kept": 3,
+        "dropped": {"shorten/too-many": 1},
+        "sources": {"given": {"kept": 3, "characters": 8, "dropped": 1}},
+        "edited": {"shorten": {"documents": 2, "characters": 3, "changes": {"letter": 3}}},
+    }
+
+
+def test_filters_after_an_editor_see_what_it_left_and_those_before_it_what_was_there(build: Build) -> None:
+    given = Given(shards=(("axxx",),))
+    assert reasons(build(Clean(documents=given, filters=(Shorten(), CharacterCount(least=2))))) == {"id-0": "character-count/too-few"}
+    assert texts(build(Clean(documents=given, filters=(CharacterCount(least=2), Shorten())))) == ["a"]
+
+
+def test_the_edits_of_a_document_that_is_dropped_afterwards_are_not_counted(build: Build) -> None:
+    artifact = build(Clean(documents=Given(shards=(("axxx", "bbbxxx"),)), filters=(Shorten(), CharacterCount(least=2))))
+    assert artifact.facts["edited"] == {"shorten": {"documents": 1, "characters": 3, "changes": {"letter": 3}}}
+
+
+def test_an_editor_that_leaves_nothing_drops_the_document(build: Build) -> None:
+    artifact = build(Clean(documents=Given(shards=(("xx", "x \n"),)), filters=(Shorten(), CharacterCount(least=10))))
+    assert artifact.facts["dropped"] == {"shorten/empty": 2}
+
+
+def test_an_editor_that_fails_drops_the_document(build: Build) -> None:
+    assert reasons(build(Clean(documents=Given(shards=(("x?", "a"),)), filters=(Shorten(),)))) == {"id-0": "shorten/error"}
+
+
+def test_ids_and_origins_stay_when_a_text_is_edited(build: Build) -> None:
+    artifact = build(Clean(documents=Given(shards=(("mail me@example.com",),)), filters=(PersonalData(),)))
+    assert [each for shard in artifact.shards for each in artifact.read(shard)] == [document("mail <EMAIL>", 0)]
+    assert artifact.facts["edited"] == {"personal-data": {"documents": 1, "characters": 7, "changes": {"email": 1}}}
+
+
+def test_characters_balance_through_several_editors(build: Build) -> None:
+    pages = tuple(f"Write to me{place}@example.com if you like.\nMenu\n{ENGLISH}" for place in range(5))
+    artifact = build(Clean(documents=Given(shards=(pages[:2], pages[2:])), filters=(PersonalData(), C4())))
+    removed = sum(counts["characters"] for counts in artifact.facts["edited"].values())
+    assert sum(map(len, pages)) == artifact.facts["sources"]["given"]["characters"] + removed
+    assert artifact.facts["edited"]["c4"]["changes"] == {"no-end-mark": 5}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere(Filter):
+    """Cannot find what it needs."""
+
+    def verdict(self, document: Document) -> str | None:
+        raise RunError("the list has changed: start the run again")
+
+
+def test_a_filter_that_says_why_the_run_cannot_go_on_stops_it(build: Build) -> None:
+    with pytest.raises(RunError, match="the list has changed"):
+        build(Clean(documents=Given(shards=((ENGLISH,),)), filters=(Elsewhere(),)))
 
 
 SOUND = [ENGLISH, CHINESE, CODE, "（全角）ＡＢＣ１２３：，。！？", "“引号”和‘引号’，还有——破折号……", "ﾊﾝｶｸ ｶﾀｶﾅ", "&nbsp;&eacute; 한국어"]

@@ -84,6 +84,21 @@ def test_duplicate_n_grams_are_told_by_their_n(place: int, n: str) -> None:
         assert verdict(only(duplicate_grams=with_share(6, place + 1, 0.0)), text) is None
 
 
+@pytest.mark.parametrize(("place", "n"), [(0, "five"), (1, "six"), (2, "seven"), (3, "eight"), (4, "nine"), (5, "ten")])
+def test_the_share_inside_duplicate_n_grams_may_reach_its_threshold_but_not_pass_it(place: int, n: str) -> None:
+    words = [f"w{step:02}" for step in range(20)]
+    inside, whole = 3 * (place + 5), 3 * (len(words) + place + 5) + 3
+    text = " ".join([*words, "and", *words[: place + 5]])
+    assert verdict(only(duplicate_grams=with_share(6, place, inside / whole)), text) is None
+    assert verdict(only(duplicate_grams=with_share(6, place, inside / whole - 0.001)), text) == f"duplicate-{n}-grams"
+
+
+def test_the_characters_of_repeated_paragraphs_may_reach_their_threshold_but_not_pass_it() -> None:
+    text = "\n\n".join(["x" * 30, "y" * 40, "x" * 30])
+    assert verdict(only(duplicate_paragraph_characters=0.3), text) is None
+    assert verdict(only(duplicate_paragraph_characters=0.29), text) == "duplicate-paragraph-characters"
+
+
 def test_a_chinese_text_that_says_the_same_again_is_dropped() -> None:
     assert verdict(Repetition(), CHINESE + CHINESE) == "duplicate-five-grams"
     assert verdict(Repetition(), "买买买" * 30) == "top-two-gram"
