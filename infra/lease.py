@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import threading
+import uuid
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -21,7 +22,12 @@ class Lease:
 
     def __init__(self, store: Store, path: str) -> None:
         self._store, self._path = store, path
-        self._holder = {"host": socket.gethostname(), "process": os.getpid(), "since": _now().isoformat(timespec="seconds")}
+        self._holder = {
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "since": _now().isoformat(timespec="seconds"),
+            "mark": uuid.uuid4().hex,
+        }
         self._ended = threading.Event()
 
     def __enter__(self) -> None:
@@ -31,15 +37,16 @@ class Lease:
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
         self._ended.set()
-        self._store.delete(self._path)
+        if self._is_mine():
+            self._store.delete(self._path)
 
     def _take_over(self) -> None:
         """Take the place of a holder that has fallen silent."""
+        holder = self._found()
         try:
-            holder = json.loads(self._store.get(self._path))
             silent = (_now() - datetime.fromisoformat(holder["heard"])).total_seconds()
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            holder, silent = {}, SILENT_SECONDS
+        except (ValueError, KeyError, TypeError):
+            silent = SILENT_SECONDS
         if silent < SILENT_SECONDS:
             raise RunError(
                 f"the same corpus is being changed by process {holder.get('process')} on {holder.get('host')} since {holder.get('since')}:"
@@ -48,8 +55,20 @@ class Lease:
         self._store.put(self._path, self._words())
 
     def _beat(self) -> None:
-        while not self._ended.wait(BEAT_SECONDS):
+        """Be heard of, until the end or until another has taken this one's place."""
+        while not self._ended.wait(BEAT_SECONDS) and self._is_mine():
             self._store.put(self._path, self._words())
+
+    def _is_mine(self) -> bool:
+        return self._found().get("mark") == self._holder["mark"]
+
+    def _found(self) -> dict[str, Any]:
+        """What the lease says now; nothing where it cannot be read."""
+        try:
+            holder = json.loads(self._store.get(self._path))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return holder if isinstance(holder, dict) else {}
 
     def _words(self) -> bytes:
         words: dict[str, Any] = {**self._holder, "heard": _now().isoformat(timespec="seconds")}

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from tests.infra_files.manifests import MANIFESTS
 
 PROJECT = Path(__file__).parents[1]
 PYTHON_FOLDERS = ("pipeline", "infra", "jobs", "tests", "benchmarks")
@@ -89,10 +90,9 @@ def test_exact_versions_stand_in_pyproject_alone() -> None:
 
 def test_the_cluster_files_name_the_versions_that_pyproject_pins(project: dict[str, Any]) -> None:
     version = project["project"]["version"]
-    for path in sorted((PROJECT / "infra/kubernetes").glob("*.yaml")):
-        cluster = yaml.safe_load(path.read_text())["spec"]["rayClusterSpec"]
-        assert cluster["rayVersion"] == pin(project, "ray")
-        images = set(re.findall(r"registry\.example\.com/\S+", path.read_text()))
+    assert {cluster["rayVersion"] for manifest in MANIFESTS if (cluster := manifest.cluster)} == {pin(project, "ray")}
+    for manifest in MANIFESTS:
+        images = set(re.findall(r"registry\.example\.com/\S+", manifest.path.read_text()))
         assert {image for image in images if ":" in image} == {f"registry.example.com/millrace:{version}"}
     assert f"--tag registry.example.com/millrace:{version} " in (PROJECT / "infra/Containerfile").read_text()
 

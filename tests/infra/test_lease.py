@@ -30,3 +30,9 @@ def test_the_place_of_a_holder_that_is_silent_or_damaged_is_taken(words: bytes, 
     store.put("a/lease.json", words)
     with Lease(store, "a/lease.json"):
         assert json.loads(store.get("a/lease.json"))["process"]
+
+
+def test_one_whose_place_was_taken_leaves_the_new_holder_alone(store: Store) -> None:
+    with Lease(store, "a/lease.json"):
+        store.put("a/lease.json", b'{"heard": "2026-01-01T00:00:00+00:00", "mark": "another"}')
+    assert json.loads(store.get("a/lease.json"))["mark"] == "another"

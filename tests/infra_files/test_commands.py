@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from functools import cache
@@ -12,6 +11,7 @@ import pytest
 import yaml
 
 from tests.infra_files.containerfile import instructions
+from tests.infra_files.manifests import MANIFESTS, WITH_A_CLUSTER, Manifest
 
 PROJECT = Path(__file__).parents[2]
 PAGES = [
@@ -39,8 +39,7 @@ def shell_snippets() -> list[tuple[str, str]]:
     """The (name, text) of everything that a shell will read."""
     cluster = yaml.safe_load((PROJECT / "infra/cluster.yaml").read_text())
     snippets = [(key, command) for key, commands in cluster.items() if key.endswith("_commands") for command in commands]
-    jobs = [yaml.safe_load(path.read_text()) for path in sorted((PROJECT / "infra/kubernetes").glob("*.yaml"))]
-    snippets += [("entrypoint", job["spec"]["entrypoint"]) for job in jobs]
+    snippets += [("entrypoint", manifest.job["entrypoint"]) for manifest in WITH_A_CLUSTER]
     snippets += [("RUN", step.arguments) for step in instructions(PROJECT / "infra/Containerfile") if step.name == "RUN"]
     return [*snippets, (".ci/run", (PROJECT / ".ci/run").read_text())]
 
@@ -60,9 +59,10 @@ def help_of(job: str) -> str:
     return done.stdout
 
 
-def test_the_cluster_files_show_how_to_pretrain() -> None:
-    shown = {page for page, job, _ in job_commands() if job == "pretrain"}
-    assert {"pretrain.yaml", "cluster.yaml"} <= shown
+def test_the_cluster_files_show_how_to_pretrain_and_to_refresh() -> None:
+    shown = {(page, job) for page, job, _ in job_commands()}
+    assert {("pretrain.yaml", "pretrain"), ("cluster.yaml", "pretrain")} <= shown
+    assert {("refresh.yaml", "refresh"), ("refresh-cronjob.yaml", "refresh")} <= shown
 
 
 @pytest.mark.parametrize(("page", "job", "arguments"), job_commands(), ids=lambda value: str(value)[:40])
@@ -73,9 +73,9 @@ def test_every_job_that_is_shown_exists_and_has_the_options_that_are_shown(page:
     assert unknown == [], f"{page} shows options that jobs/{job}.py does not have"
 
 
-def test_the_entrypoint_of_the_kubernetes_job_is_a_request_that_can_be_planned(tmp_path: Path) -> None:
-    manifest = yaml.safe_load((PROJECT / "infra/kubernetes/pretrain.yaml").read_text())
-    words = shlex.split(manifest["spec"]["entrypoint"])
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda manifest: manifest.path.name)
+def test_the_command_of_a_manifest_is_a_request_that_can_be_planned(manifest: Manifest, tmp_path: Path) -> None:
+    words = manifest.command
     source = tmp_path / "corpus.txt"
     source.write_text("A corpus of one line.\n")
     for option, value in {"--root": tmp_path / "root", "--sources": source}.items():
