@@ -4,7 +4,7 @@ Naming only the earliest keeps this linear however many documents share a band; 
 documents must be looked at together (`clusters`), and who is compared with whom is decided there (`survivors`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -27,18 +27,22 @@ def copies(unit: Unit, sketches: Sequence[FileEntry]) -> pa.RecordBatch:
     return pa.record_batch([pa.array(later), pa.array(earliest), matches, pa.array(np.ones(later.size))], schema=VERDICTS)
 
 
-def band_edges(unit: Unit, sketches: Sequence[FileEntry], band: int) -> pa.RecordBatch:
-    """Every document that has this band in common with an earlier one, and the earliest such."""
-    hashes, documents, first = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], 0
+def band_edges(unit: Unit, sketches: Sequence[FileEntry], bands: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    """For each of some bands, every document that has it in common with an earlier one, and the earliest such."""
+    hashes: list[list[NDArray[np.uint64]]] = [[np.empty(0, np.uint64)] for _ in bands]
+    documents, first = [np.empty(0, np.int64)], 0
     for entry in sketches:
         sketch = read_scratch(unit, entry)
         rows = np.flatnonzero(sketch["shingles"].to_numpy())  # where nothing is to be seen, only exact keys count
-        hashes.append(number_rows(sketch["bands"])[rows, band])
+        values = number_rows(sketch["bands"])
+        for parts, band in zip(hashes, bands, strict=True):
+            parts.append(values[rows, band])
         documents.append(first + rows)
         first += sketch.num_rows
-    later, earliest = _equal(np.concatenate(hashes))
     places = np.concatenate(documents)
-    return pa.record_batch([pa.array(places[later]), pa.array(places[earliest])], schema=EDGES)
+    for parts in hashes:
+        later, earliest = _equal(np.concatenate(parts))
+        yield pa.record_batch([pa.array(places[later]), pa.array(places[earliest])], schema=EDGES)
 
 
 def _equal(*keys: NDArray[np.generic]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

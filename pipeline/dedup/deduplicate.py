@@ -208,7 +208,7 @@ class Deduplicate(Step[Documents]):
         from pipeline.dedup.candidates import EDGES, band_edges
         from pipeline.dedup.scratch import write_scratch
 
-        write_scratch(unit, "edges", EDGES, (band_edges(unit, bands.sketches, number) for number in bands.numbers))
+        write_scratch(unit, "edges", EDGES, band_edges(unit, bands.sketches, bands.numbers))
         return {}
 
     def cluster(self, unit: Unit, candidates: Candidates) -> Facts:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from pipeline.errors import RequestError, RunError
 from pipeline.sources.formats.known import format_of, format_suffix
 from pipeline.storage import checksum_of
+from pipeline.workflow.stamps import remembered
 
 UNIT_BYTES, MOST_UNIT_BYTES = 8 << 20, 16 << 20
 """Small files are read together, so many bytes on average and so many at most; a larger file is a unit by itself."""
@@ -91,17 +92,27 @@ def unreadable(path: str, problem: OSError) -> RequestError:
 
 
 def weigh(files: Sequence[tuple[str, str]]) -> tuple[ListedFile, ...]:
-    """Named files with their sizes and the checksums of their contents; raises RequestError for one that cannot be read."""
-    threads = min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(lambda part: [_weigh(*file) for file in part], (files[place::threads] for place in range(threads))))
-    return tuple(parts[place % threads][place // threads] for place in range(len(files)))
+    """Named files with their sizes and the checksums of their contents; raises RequestError for one that cannot be read.
+
+    A file that has not changed since it was weighed last is not read again.
+    """
+    names = {os.path.abspath(path): name for name, path in files}
+    try:
+        sums = remembered("source", [os.path.abspath(path) for _, path in files], lambda paths: _sums(paths, names))
+        return tuple(ListedFile(name, os.stat(path).st_size, mark) for (name, path), mark in zip(files, sums, strict=True))
+    except OSError as problem:
+        raise unreadable(names.get(str(problem.filename), str(problem.filename)), problem) from problem
 
 
-def _weigh(name: str, path: str) -> ListedFile:
+def _sums(paths: Sequence[str], names: Mapping[str, str]) -> Iterator[str]:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return iter(list(pool.map(lambda path: _sum(path, names[path]), paths, chunksize=1)))
+
+
+def _sum(path: str, name: str) -> str:
     try:
         with open(path, "rb") as file:
-            return ListedFile(name, os.fstat(file.fileno()).st_size, f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     except OSError as problem:
         raise unreadable(name, problem) from problem
 

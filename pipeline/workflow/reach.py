@@ -10,11 +10,11 @@ import dataclasses
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.workflow.fingerprint import identity_fields, is_step
+from pipeline.workflow.stamps import remembered
 
 if TYPE_CHECKING:
     from pipeline.workflow.step import Step
@@ -28,13 +28,17 @@ def code_of(step: "Step[Any]") -> dict[str, str]:
     waiting = {cls.__module__ for cls in _classes(step)}
     found: dict[str, str] = {}
     while waiting:
-        module = waiting.pop()
-        place = _place(module)
-        if module in found or place is None or module == CORE or module.startswith(CORE + "."):
-            continue
-        found[module], imports = _read(place, place.stat().st_mtime_ns)
-        waiting |= imports - found.keys()
+        places = {module: place for module in sorted(waiting) if not _is_core(module) and (place := _place(module)) is not None}
+        waiting = set()
+        for module, code in zip(places, _codes(tuple(places.values())), strict=True):
+            found[module] = code.digest
+            waiting |= code.imports
+        waiting -= found.keys()
     return dict(sorted(found.items()))
+
+
+def _is_core(module: str) -> bool:
+    return module == CORE or module.startswith(CORE + ".")
 
 
 def code_digest(code: Mapping[str, str]) -> str:
@@ -69,10 +73,22 @@ def _place(module: str) -> Path | None:
     return Path(file) if file else None
 
 
-@cache
-def _read(place: Path, _modified: int) -> tuple[str, frozenset[str]]:
+class Code(NamedTuple):
     """The digest of a file's code, and the modules of this project that it imports anywhere."""
-    tree = ast.parse(place.read_bytes())
+
+    digest: str
+    imports: frozenset[str]
+
+
+def _codes(places: tuple[Path, ...]) -> list[Code]:
+    """The code of some files, which is read once, until they change."""
+    values = remembered("code", [str(place) for place in places], lambda paths: map(_read, paths))
+    return [Code(digest, frozenset(imports)) for digest, *imports in map(str.split, values)]
+
+
+def _read(path: str) -> str:
+    """The digest of a file's code, and what it imports, in words."""
+    tree = ast.parse(Path(path).read_bytes())
     imports: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -85,4 +101,4 @@ def _read(place: Path, _modified: int) -> tuple[str, frozenset[str]]:
         ):
             node.body = node.body[1:]
     digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:12]
-    return digest, frozenset(name for name in imports if name.startswith(PACKAGE + "."))
+    return " ".join([digest, *sorted(name for name in imports if name.startswith(PACKAGE + "."))])
