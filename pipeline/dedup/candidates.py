@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.dedup.scratch import column, number_rows, read_scratch, text_column
+from pipeline.dedup.scratch import number_rows, read_scratch, text_column
 from pipeline.dedup.verdicts import VERDICTS
 from pipeline.workflow.artifact import FileEntry
 from pipeline.workflow.unit import Unit
@@ -18,31 +18,52 @@ from pipeline.workflow.unit import Unit
 EDGES = pa.schema([("later", pa.int64()), ("earliest", pa.int64())])
 
 
-def copies(unit: Unit, sketches: Sequence[FileEntry]) -> pa.RecordBatch:
-    """Every document whose exact key an earlier one has, as a verdict that names the earliest; in order."""
-    later, earliest = _equal(column(unit, sketches, "exact_high"), column(unit, sketches, "exact_low"))
+def copies(unit: Unit, sketches: Sequence[FileEntry], part: tuple[int, int]) -> pa.RecordBatch:
+    """Every document whose exact key an earlier one has, as a verdict that names the earliest; in order.
+
+    `part` is (number, count): only keys that leave `number` when divided by `count` are looked at.
+    """
+    high, low = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+    documents, first = [np.empty(0, np.int64)], 0
+    for entry in sketches:
+        sketch = read_scratch(unit, entry)
+        keys = sketch["exact_low"].to_numpy()
+        rows = _in_part(keys, part)
+        high.append(sketch["exact_high"].to_numpy()[rows])
+        low.append(keys[rows])
+        documents.append(first + rows)
+        first += sketch.num_rows
+    places = np.concatenate(documents)
+    later, earliest = (places[rows] for rows in _equal(np.concatenate(high), np.concatenate(low)))
     order = np.argsort(later)
     later, earliest = later[order], earliest[order]
     matches = text_column(unit, sketches, "id").take(pa.array(earliest)).combine_chunks()
     return pa.record_batch([pa.array(later), pa.array(earliest), matches, pa.array(np.ones(later.size))], schema=VERDICTS)
 
 
-def band_edges(unit: Unit, sketches: Sequence[FileEntry], bands: Sequence[int]) -> Iterator[pa.RecordBatch]:
-    """For each of some bands, every document that has it in common with an earlier one, and the earliest such."""
+def band_edges(unit: Unit, sketches: Sequence[FileEntry], bands: Sequence[int], part: tuple[int, int]) -> Iterator[pa.RecordBatch]:
+    """For each of some bands, every document that has it in common with an earlier one, and the earliest such; `part` as above."""
     hashes: list[list[NDArray[np.uint64]]] = [[np.empty(0, np.uint64)] for _ in bands]
-    documents, first = [np.empty(0, np.int64)], 0
+    documents: list[list[NDArray[np.int64]]] = [[np.empty(0, np.int64)] for _ in bands]
+    first = 0
     for entry in sketches:
         sketch = read_scratch(unit, entry)
-        rows = np.flatnonzero(sketch["shingles"].to_numpy())  # where nothing is to be seen, only exact keys count
-        values = number_rows(sketch["bands"])
-        for parts, band in zip(hashes, bands, strict=True):
-            parts.append(values[rows, band])
-        documents.append(first + rows)
+        visible = np.flatnonzero(sketch["shingles"].to_numpy())  # where nothing is to be seen, only exact keys count
+        values = number_rows(sketch["bands"])[visible]
+        for place, band in enumerate(bands):
+            rows = _in_part(values[:, band], part)
+            hashes[place].append(values[rows, band])
+            documents[place].append(first + visible[rows])
         first += sketch.num_rows
-    places = np.concatenate(documents)
-    for parts in hashes:
-        later, earliest = _equal(np.concatenate(parts))
+    for keys, places in zip(map(np.concatenate, hashes), map(np.concatenate, documents), strict=True):
+        later, earliest = _equal(keys)
         yield pa.record_batch([pa.array(places[later]), pa.array(places[earliest])], schema=EDGES)
+
+
+def _in_part(keys: NDArray[np.uint64], part: tuple[int, int]) -> NDArray[np.int64]:
+    """The places of the keys that are in a part of their range."""
+    number, count = part
+    return np.arange(keys.size) if count == 1 else np.flatnonzero(keys % np.uint64(count) == np.uint64(number))
 
 
 def _equal(*keys: NDArray[np.generic]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

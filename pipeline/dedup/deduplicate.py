@@ -19,7 +19,7 @@ or key of all documents (24 bytes each), or a bin of clusters.
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 
@@ -31,7 +31,16 @@ from pipeline.workflow.step import Context, Facts, Step
 from pipeline.workflow.unit import Unit
 
 BANDS_A_UNIT = 6
+KEYS_AT_ONCE = 1 << 24
+"""Documents whose keys a unit compares at once, about 40 bytes each: of larger corpora it takes a part of the range of keys."""
 SKETCHES, DECISIONS = "sketches", "decisions"
+
+
+class Part(NamedTuple):
+    """A part of the range of keys: those that leave `number` when divided by `count`."""
+
+    number: int
+    count: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +58,12 @@ class Shard:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bands:
-    """Some of the bands of all sketches."""
+class Keys:
+    """Some of the keys of all sketches: those of some bands (or the exact ones), in one part of their range."""
 
-    numbers: tuple[int, ...]
     sketches: tuple[FileEntry, ...]
+    part: Part
+    bands: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +71,7 @@ class Candidates:
     """What the clusters are made from."""
 
     sketches: tuple[FileEntry, ...]
-    copies: FileEntry
+    copies: tuple[FileEntry, ...]
     edges: tuple[FileEntry, ...]
     decisions: FileEntry | None
     """What was decided before, on these or other clusters."""
@@ -83,7 +93,7 @@ class Decided:
     """All that was found out, to be put together."""
 
     shards: tuple[Shard, ...]
-    copies: FileEntry
+    copies: tuple[FileEntry, ...]
     members: FileEntry | None
     signatures: FileEntry | None
     near: tuple[FileEntry, ...]
@@ -138,8 +148,9 @@ class Deduplicate(Step[Documents]):
         shards = tuple(self._shards(context))
         sketched = context.map(self.sketch, shards, stands_for=lambda shard: shard.entry.checksum)
         sketches = tuple(receipt.files[0] for receipt in sketched)
-        (copied,) = context.map(self.copies, [sketches])
-        decided = self._near(context, shards, sketches, copied.scratch[0])
+        ranges = _parts(sum(shard.count for shard in shards))
+        copied = context.map(self.copies, [Keys(sketches=sketches, part=part) for part in ranges])
+        decided = self._near(context, shards, sketches, tuple(receipt.scratch[0] for receipt in copied))
         (concluded,) = context.map(self.conclude, [decided])
         context.remember(DECISIONS, replace(concluded, scratch=()))
         parts = [
@@ -157,14 +168,16 @@ class Deduplicate(Step[Documents]):
                 yield shard
                 first += shard.count
 
-    def _near(self, context: Context, shards: tuple[Shard, ...], sketches: tuple[FileEntry, ...], copies: FileEntry) -> Decided:
+    def _near(self, context: Context, shards: tuple[Shard, ...], sketches: tuple[FileEntry, ...], copies: tuple[FileEntry, ...]) -> Decided:
         """Decide on near-duplicates, as far as it is not known how."""
         if self.banding is None:
             return Decided(shards=shards, copies=copies, members=None, signatures=None, near=())
         numbers = range(self.banding.bands)
         starts = range(0, len(numbers), BANDS_A_UNIT)
-        bands = [Bands(numbers=tuple(numbers[start : start + BANDS_A_UNIT]), sketches=sketches) for start in starts]
-        edges = tuple(receipt.scratch[0] for receipt in context.map(self.edges, bands))
+        groups = [tuple(numbers[start : start + BANDS_A_UNIT]) for start in starts]
+        ranges = _parts(sum(shard.count for shard in shards))
+        keys = [Keys(sketches=sketches, part=part, bands=bands) for bands in groups for part in ranges]
+        edges = tuple(receipt.scratch[0] for receipt in context.map(self.edges, keys))
         before = context.recall(DECISIONS)
         earlier = before.files[0] if before else None
         firsts = tuple(shard.first for shard in shards)
@@ -194,21 +207,21 @@ class Deduplicate(Step[Documents]):
         write_table(unit.write, SKETCHES, sketch_schema(self.banding), sketches)
         return {}
 
-    def copies(self, unit: Unit, sketches: tuple[FileEntry, ...]) -> Facts:
+    def copies(self, unit: Unit, keys: Keys) -> Facts:
         """The exact duplicates among all sketches."""
         from pipeline.dedup.candidates import copies
         from pipeline.dedup.scratch import write_scratch
         from pipeline.dedup.verdicts import VERDICTS
 
-        write_scratch(unit, "copies", VERDICTS, [copies(unit, sketches)])
+        write_scratch(unit, "copies", VERDICTS, [copies(unit, keys.sketches, keys.part)])
         return {}
 
-    def edges(self, unit: Unit, bands: Bands) -> Facts:
+    def edges(self, unit: Unit, keys: Keys) -> Facts:
         """Who has a band in common with an earlier document."""
         from pipeline.dedup.candidates import EDGES, band_edges
         from pipeline.dedup.scratch import write_scratch
 
-        write_scratch(unit, "edges", EDGES, band_edges(unit, bands.sketches, bands.numbers))
+        write_scratch(unit, "edges", EDGES, band_edges(unit, keys.sketches, keys.bands, keys.part))
         return {}
 
     def cluster(self, unit: Unit, candidates: Candidates) -> Facts:
@@ -225,7 +238,7 @@ class Deduplicate(Step[Documents]):
         for entry in candidates.edges:
             edges = read_scratch(unit, entry)
             clusters.add(edges["later"].to_numpy(), edges["earliest"].to_numpy())
-        members = clusters.members(read_scratch(unit, candidates.copies)["document"].to_numpy())
+        members = clusters.members(column(unit, candidates.copies, "document"))
         exact = np.stack([column(unit, candidates.sketches, name) for name in ("exact_high", "exact_low")], axis=1)
         found = signatures(members, exact)
         earlier = None if candidates.decisions is None else read_scratch(unit, candidates.decisions)
@@ -274,7 +287,8 @@ class Deduplicate(Step[Documents]):
         if decided.members is not None and decided.signatures is not None:
             found = decisions(read_scratch(unit, decided.members), read_scratch(unit, decided.signatures)["signature"], near)
             write_table(unit.write, DECISIONS, found.schema, found.to_batches())
-        final = final_verdicts(near, read_scratch(unit, decided.copies))
+        copies = pa.concat_tables(read_scratch(unit, entry) for entry in decided.copies).sort_by("document")
+        final = final_verdicts(near, copies)
         write_table(unit.scratch, "verdicts", FINAL_VERDICTS, final.to_batches())
         return {"digests": digests(final, [(shard.first, shard.count) for shard in decided.shards])}
 
@@ -289,3 +303,9 @@ class Deduplicate(Step[Documents]):
         write_tables(unit, KEPT, SCHEMA, parting.kept(batches))
         write_dropped(unit, parting.ledger)
         return parting.tally.facts()
+
+
+def _parts(documents: int) -> list[Part]:
+    """The parts of the range of keys, as many as keep a unit small."""
+    count = max(1, -(-documents // KEYS_AT_ONCE))
+    return [Part(number, count) for number in range(count)]

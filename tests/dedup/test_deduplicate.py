@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dedup import clusters
+from pipeline.dedup import clusters, deduplicate
 from pipeline.dedup.deduplicate import Deduplicate
 from pipeline.errors import RequestError
 from pipeline.workflow.receipt import Receipt
@@ -115,6 +115,13 @@ def test_the_bytes_do_not_depend_on_how_clusters_are_packed_into_bins(monkeypatc
     monkeypatch.setattr(clusters, "BIN_SHINGLES", 300)
     assert packed.content == deduplicated(likenesses(2)).content
     assert packed.drops
+
+
+def test_the_bytes_do_not_depend_on_how_keys_are_parted(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = deduplicated(likenesses(2))
+    monkeypatch.setattr(deduplicate, "KEYS_AT_ONCE", 7)
+    assert deduplicated(likenesses(2)) == whole
+    assert {drop.reason for drop in whole.drops.values()} == {"exact-duplicate", "near-duplicate"}
 
 
 def test_decisions_do_not_depend_on_the_record_batches_of_a_shard(monkeypatch: pytest.MonkeyPatch) -> None:
