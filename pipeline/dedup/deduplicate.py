@@ -37,10 +37,10 @@ SKETCHES, DECISIONS = "sketches", "decisions"
 
 
 class Part(NamedTuple):
-    """A part of the range of keys: those that leave `number` when divided by `count`."""
+    """A part of the range of keys: those that leave `number` when divided by `parts`."""
 
     number: int
-    count: int
+    parts: int
 
 
 @dataclass(frozen=True, kw_only=True)
