@@ -1,9 +1,11 @@
 """Raw JSON lines to token shards, and near-duplicate removal alone, against named peers, in one run.
 
-    python -m benchmarks.corpus CORPUS [--peers PYTHON] [--runs 3]
+    python -m benchmarks.corpus CORPUS [--peers PYTHON] [--runs 3] [--part FOLDER]
 
 CORPUS is a folder of *.jsonl with `id` and `text`. PYTHON is an interpreter that has the peers
 (pip install 'datatrove[processing]==0.10.1' datasketch rensa gaoya), since their pins disagree with ours.
+datatrove, which takes an hour for what the others do in a minute, is given a part of the corpus, if there is one as --part;
+then Millrace is measured on that part too, and the row says so.
 Every figure is of whole processes, start-up included, on one core; medians of the runs.
 """
 
@@ -11,6 +13,7 @@ import argparse
 import statistics
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks.measuring import Cost, measure, row, save
@@ -40,9 +43,9 @@ def our_dedup(corpus: str) -> Cost:
         return measure([sys.executable, str(HERE / "dedup.py"), corpus, f"{work}/dedup"], PYTHONPATH=str(PROJECT))
 
 
-def datatrove(python: str, corpus: str, tokenizer: str) -> Cost:
+def datatrove(python: str, tokenizer: str | None, corpus: str) -> Cost:
     with tempfile.TemporaryDirectory() as work:
-        return measure([python, str(HERE / "peers/datatrove_corpus.py"), corpus, work, tokenizer])
+        return measure([python, str(HERE / "peers/datatrove_corpus.py"), corpus, work, *([tokenizer] if tokenizer else [])])
 
 
 def signatures(python: str, library: str, corpus: str) -> Cost:
@@ -53,26 +56,38 @@ def median(costs: list[Cost]) -> Cost:
     return sorted(costs, key=lambda cost: cost.cpu_seconds)[len(costs) // 2] if len(costs) > 1 else costs[0]
 
 
+def size_of(folder: str) -> float:
+    """The size of a corpus in MB."""
+    return sum(place.stat().st_size for place in Path(folder).glob("*.jsonl")) / 1e6
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("corpus")
     parser.add_argument("--peers")
-    parser.add_argument("--tokenizer", help="a tokenizer.json for the peer's token stage")
+    parser.add_argument("--part", help="a smaller corpus for datatrove")
+    parser.add_argument("--tokenizer", help="a tokenizer.json for datatrove's token stage")
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
-    megabytes = sum(place.stat().st_size for place in Path(options.corpus).glob("*.jsonl")) / 1e6
-    tools = {"millrace corpus": lambda: ours(options.corpus), "millrace dedup, verified": lambda: our_dedup(options.corpus)}
+    tools = {"millrace corpus": (options.corpus, ours), "millrace dedup, verified": (options.corpus, our_dedup)}
     if options.peers:
         for library in ("gaoya", "rensa", "datasketch"):
-            tools[f"{library} dedup"] = lambda library=library: signatures(options.peers, library, options.corpus)
+            tools[f"{library} dedup"] = (options.corpus, partial(signatures, options.peers, library))
         if options.tokenizer:
-            tools["datatrove corpus"] = lambda: datatrove(options.peers, options.corpus, options.tokenizer)
+            part = options.part or options.corpus
+            tools["datatrove dedup"] = (part, partial(datatrove, options.peers, None))
+            tools["datatrove corpus"] = (part, partial(datatrove, options.peers, options.tokenizer))
+        if options.part:
+            tools |= {f"{tool}, the part": (options.part, work) for tool, (_, work) in list(tools.items())[:2]}
     costs: dict[str, list[Cost]] = {tool: [] for tool in tools}
     for _ in range(options.runs):
-        for tool, work in tools.items():
-            costs[tool].append(work())
-    rows = [row(tool, megabytes, median(found)) for tool, found in costs.items()]
-    save("corpus", rows, megabytes=round(megabytes, 1), runs=options.runs, spread=_spread(costs))
+        for tool, (corpus, work) in tools.items():
+            costs[tool].append(work(corpus))
+    rows = [
+        {**row(tool, size_of(tools[tool][0]), median(found)), "megabytes": round(size_of(tools[tool][0]), 1)}
+        for tool, found in costs.items()
+    ]
+    save("corpus", rows, runs=options.runs, spread=_spread(costs))
 
 
 def _spread(costs: dict[str, list[Cost]]) -> dict[str, float]:
