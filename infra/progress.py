@@ -133,7 +133,7 @@ class Progress:
     def _line(self, mark: str, step: Step[Any], facts: str, lasted: str) -> None:
         style = {"✓": "green", "✗": "red", "·": "dim"}[mark]
         words = f"{facts}, {lasted}" if facts else lasted
-        self._console.print(Text.assemble((mark, style), f" {step.name():<{NAME_WIDTH}} ", (words, "dim" if mark == "·" else "")))
+        self._console.print(Text.assemble((mark, style), f" {step.address.split('/')[0]:<{NAME_WIDTH}} ", (words, "dim" if mark == "·" else "")))
 
     def _tell(self) -> None:
         """Without a terminal: a plain line, if the last one was long enough ago."""
