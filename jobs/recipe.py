@@ -26,6 +26,7 @@ from pipeline.filters.quality import Quality, TrainQuality
 from pipeline.models.base import Architecture
 from pipeline.models.llama import Llama
 from pipeline.sources.base import Source
+from pipeline.sources.extraction.extractors import ExtractorName
 from pipeline.sources.forgotten import Forgotten
 from pipeline.sources.ingest import Ingest
 from pipeline.sources.locations import source_at
@@ -48,6 +49,8 @@ class CorpusRecipe:
     """Files, folders, globs, s3://…, https://… or hf://datasets/OWNER/NAME[@REVISION]; none: the Python library."""
     text_field: str = "text"
     """The field of a record that holds its text."""
+    extractor: ExtractorName = "resiliparse"
+    """What makes text of web pages."""
     loss_budget: float = 0.5
     """Share of a source's records that may be lost to damage before the run fails."""
     normalize: Literal["NFC"] | None = "NFC"
@@ -82,7 +85,7 @@ class CorpusRecipe:
         """The sources as they are now."""
         if not self.sources:
             return (PythonLibrary.at(),)
-        return tuple(source_at(location, text_field=self.text_field) for location in self.sources)
+        return tuple(source_at(location, text_field=self.text_field, extractor=self.extractor) for location in self.sources)
 
     @cached_property
     def ingests(self) -> tuple[Ingest, ...]:
@@ -116,7 +119,7 @@ class CorpusRecipe:
 
     def _examples(self, locations: tuple[str, ...]) -> tuple[Step[Documents], ...]:
         """Examples are brought to the same form as what is compared with them."""
-        sources = [source_at(location, text_field=self.text_field) for location in locations]
+        sources = [source_at(location, text_field=self.text_field, extractor=self.extractor) for location in locations]
         ingests = (Ingest(source=source, forgotten=self.forgotten_of(source)) for source in sources)
         return tuple(Clean(documents=ingest, normalize=self.normalize, mend=self.mend) for ingest in ingests)
 

@@ -13,6 +13,8 @@ from typing import Any
 from pipeline.documents import Document, Dropped
 from pipeline.errors import RequestError
 from pipeline.sources.base import Source, no_text_field
+from pipeline.sources.extraction.extractor import Extractor
+from pipeline.sources.extraction.extractors import EXTRACTORS, ExtractorName
 from pipeline.sources.formats.base import Format, Record, SourceFile
 from pipeline.sources.formats.inspector import Inspector
 from pipeline.sources.formats.known import format_of
@@ -38,6 +40,8 @@ class Files(Source):
     location: str
     text_field: str = "text"
     """The field of a record that holds its text; the others become `meta`."""
+    extractor: ExtractorName = "resiliparse"
+    """What makes text of web pages."""
     place: Place = field(metadata={"identity": False})
     """Where the location is to be looked for; no part of the identity."""
     first_seen: str = ""
@@ -46,13 +50,15 @@ class Files(Source):
     def __post_init__(self) -> None:
         if not self.text_field:
             raise RequestError("text_field is empty: name the field of a record that holds its text")
+        if self.extractor not in EXTRACTORS:
+            raise RequestError(f"extractor is {self.extractor!r}: give one of {', '.join(EXTRACTORS)}")
 
     @classmethod
-    def at(cls, location: str, text_field: str = "text") -> "Files":
+    def at(cls, location: str, text_field: str = "text", extractor: ExtractorName = "resiliparse") -> "Files":
         """Look at a location and record its state; raises RequestError where there is nothing that can be read."""
         location, place = _place(location)
         listing = place.list()
-        source = cls(location=_shown(location), text_field=text_field, place=place, snapshot=listing.snapshot)
+        source = cls(location=_shown(location), text_field=text_field, extractor=extractor, place=place, snapshot=listing.snapshot)
         source.__dict__["listing"] = listing
         if listing.left_out:
             kinds = ", ".join(f"{count} {kind}" for kind, count in listing.left_out.items())
@@ -99,12 +105,12 @@ class Files(Source):
         return units(self.listing.files)
 
     def read(self, partition: tuple[ListedFile, ...]) -> Iterator[Document | Dropped]:
-        with closing(Inspector()) as inspector:
+        with closing(Inspector()) as inspector, closing(Extractor(self.extractor)) as extractor:
             for file in partition:
                 location = _shown(file.path)
                 with self.place.lend(file) as path:
-                    for record in _format(file).records(SourceFile(path, file.path, inspector), self.text_field):
-                        yield self.settle(location, record)
+                    for record in _format(file).records(SourceFile(path, file.path, inspector, extractor), self.text_field):
+                        yield self.settle(f"{location}!{record.member}" if record.member else location, record)
 
     def check(self) -> None:
         """Raise RequestError where the first records of the first file that has fields lack the one for the text."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from pipeline.sources.extraction.extractor import Extractor
 from pipeline.sources.formats.inspector import Inspector
 from pipeline.sources.formats.streams import BrokenStream, open_stream, plain_copy
 
@@ -23,6 +24,8 @@ class Record(NamedTuple):
     place: int
     text: Any
     fields: Mapping[str, Any]
+    member: str = ""
+    """The file in an archive that it is a record of."""
 
 
 class Bad(NamedTuple):
@@ -30,6 +33,7 @@ class Bad(NamedTuple):
 
     place: int
     reason: str
+    member: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class SourceFile:
     name: str
     """The name that says the format and the compression; the path of a fetched file may be another."""
     inspector: Inspector = field(default_factory=Inspector)
+    extractor: Extractor = field(default_factory=Extractor)
+    """Makes text of the pages in it."""
 
     @property
     def compression(self) -> str | None:
