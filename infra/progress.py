@@ -20,7 +20,7 @@ from pipeline.workflow.step import Step
 
 LINE_SECONDS = 5.0
 """Without a terminal, what is under way is told at most so often."""
-NAME_WIDTH = 18
+NAME_WIDTH = 22
 BAR_WIDTH = 24
 Clock = Callable[[], float]
 
@@ -133,7 +133,8 @@ class Progress:
     def _line(self, mark: str, step: Step[Any], facts: str, lasted: str) -> None:
         style = {"✓": "green", "✗": "red", "·": "dim"}[mark]
         words = f"{facts}, {lasted}" if facts else lasted
-        self._console.print(Text.assemble((mark, style), f" {step.address.split('/')[0]:<{NAME_WIDTH}} ", (words, "dim" if mark == "·" else "")))
+        name = step.address.split("/")[0]
+        self._console.print(Text.assemble((mark, style), f" {name:<{NAME_WIDTH}} ", (words, "dim" if mark == "·" else "")))
 
     def _tell(self) -> None:
         """Without a terminal: a plain line, if the last one was long enough ago."""

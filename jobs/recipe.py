@@ -11,6 +11,8 @@ from typing import Any, Literal, Self
 
 from pipeline.batches.mixture import Weighted
 from pipeline.dedup.deduplicate import Deduplicate
+from pipeline.dedup.paragraphs import DeduplicateParagraphs
+from pipeline.dedup.substrings import DeduplicateSubstrings
 from pipeline.documents import Documents
 from pipeline.errors import RequestError
 from pipeline.evaluate.base import EvalTask
@@ -67,8 +69,12 @@ class CorpusRecipe:
     """Sources of examples of bad text."""
     least_quality: float = 0.5
     """Least probability of being good, where there are examples."""
+    repeated: Literal["line", "paragraph"] | None = None
+    """Take lines or paragraphs out that an earlier document has; None: leave them."""
     similarity: float | None = 0.8
     """True Jaccard similarity from which a document is a near-duplicate of an earlier one; None: exact ones only."""
+    substrings: int | None = None
+    """Cut out what an earlier document has too, from about so many bytes on (200 is usual); None: leave it."""
     tokenizer: str | None = None
     """A tokenizer.json, its folder or a Hugging Face name; None: train one on the corpus."""
     vocab_size: int = 4096
@@ -94,7 +100,15 @@ class CorpusRecipe:
 
     @cached_property
     def unique(self) -> Deduplicate:
-        return Deduplicate(documents=tuple(map(self._chosen, self.ingests)), similarity=self.similarity)
+        chosen = tuple(map(self._chosen, self.ingests))
+        if self.repeated is not None:
+            chosen = (DeduplicateParagraphs(documents=chosen, unit=self.repeated),)
+        return Deduplicate(documents=chosen, similarity=self.similarity)
+
+    @cached_property
+    def documents(self) -> Step[Documents]:
+        """What is tokenized."""
+        return self.unique if self.substrings is None else DeduplicateSubstrings(documents=(self.unique,), length=self.substrings)
 
     def _chosen(self, ingest: Ingest) -> Step[Documents]:
         """What of a source is worth keeping, before it is compared with all others."""
@@ -131,12 +145,12 @@ class CorpusRecipe:
     @cached_property
     def tokenizer_step(self) -> Step[TokenizerFiles]:
         if self.tokenizer is None:
-            return TrainTokenizer(documents=self.unique, vocab_size=self.vocab_size, split=self.split)
+            return TrainTokenizer(documents=self.documents, vocab_size=self.vocab_size, split=self.split)
         return ExistingTokenizer.at(self.tokenizer)
 
     @cached_property
     def tokens(self) -> Tokenize:
-        return Tokenize(documents=self.unique, tokenizer=self.tokenizer_step, split=self.split)
+        return Tokenize(documents=self.documents, tokenizer=self.tokenizer_step, split=self.split)
 
     def grown(
         self, ingests: tuple[Ingest, ...], tokenizer: Step[TokenizerFiles] | None, forgotten_of: Callable[[Source], Forgotten | None]

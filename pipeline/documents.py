@@ -34,8 +34,8 @@ DROPPED_SCHEMA = pa.schema(
         ("id", pa.string()),
         ("origin", pa.string()),
         ("reason", pa.string()),
-        ("match", pa.string()),  # id of the earlier kept document, for a duplicate
-        ("similarity", pa.float64()),  # true Jaccard similarity with it; 1.0 for an exact duplicate
+        ("match", pa.string()),  # what it is like: the id of an earlier kept document, or SET#LINE of an evaluation set
+        ("similarity", pa.float64()),  # how much, from 0 to 1: for a duplicate the true Jaccard similarity, else as the stage says
     ]
 )
 BATCH_BYTES = 8 << 20
@@ -57,7 +57,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A document that a stage did not keep, and why. A duplicate names its match and their similarity."""
+    """A document that a stage did not keep, and why. One that is too like another thing names it, and how much."""
 
     id: str
     origin: str

@@ -72,12 +72,12 @@ def shown(progress: Progress, width: int) -> str:
 
 def test_a_finished_step_is_one_line_with_its_counts_and_seconds(progress: Progress, stream: io.StringIO) -> None:
     progress(Built(Numbers(), manifest({"read": 1480, "kept": 1402, "dropped": {"short": 78}}), 3.14))
-    assert stream.getvalue() == "✓ numbers            1,402 documents of 1,480, 3.1 s\n"
+    assert stream.getvalue() == "✓ numbers                1,402 documents of 1,480, 3.1 s\n"
 
 
 def test_a_step_that_was_there_says_so(progress: Progress, stream: io.StringIO) -> None:
     progress(Skipped(Numbers(), manifest({"vocabulary": 16384})))
-    assert stream.getvalue() == "· numbers            vocabulary of 16,384, built before\n"
+    assert stream.getvalue() == "· numbers                vocabulary of 16,384, built before\n"
 
 
 def test_a_failed_step_says_after_how_long(progress: Progress, stream: io.StringIO, clock: Clock) -> None:

@@ -17,13 +17,13 @@ or key of all documents (24 bytes each), or a bin of clusters.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 
 from pipeline.dedup.banding import Banding, banding
+from pipeline.dedup.inputs import Shard, shards_of
 from pipeline.documents import KEPT, SCHEMA, Documents, total, write_dropped, write_tables
 from pipeline.errors import RequestError
 from pipeline.workflow.artifact import FileEntry
@@ -41,20 +41,6 @@ class Part(NamedTuple):
 
     number: int
     parts: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shard:
-    """A shard of an input, and the number of documents before it in all inputs."""
-
-    source: int
-    entry: FileEntry
-    first: int
-
-    @property
-    def count(self) -> int:
-        assert self.entry.rows is not None
-        return self.entry.rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +131,7 @@ class Deduplicate(Step[Documents]):
         return None if self.similarity is None else banding(self.similarity, self.permutations)
 
     def run(self, context: Context) -> Facts:
-        shards = tuple(self._shards(context))
+        shards = tuple(shards_of(context, self.documents))
         sketched = context.map(self.sketch, shards, stands_for=lambda shard: shard.entry.checksum)
         sketches = tuple(receipt.files[0] for receipt in sketched)
         ranges = _parts(sum(shard.count for shard in shards))
@@ -159,14 +145,6 @@ class Deduplicate(Step[Documents]):
         ]
         parted = context.map(self.part, parts, stands_for=lambda part: [part.shard.entry.checksum, part.digest])
         return total(receipt.facts for receipt in parted)
-
-    def _shards(self, context: Context) -> Iterator[Shard]:
-        first = 0
-        for source, step in enumerate(self.documents):
-            for entry in context.open(step).shards:
-                shard = Shard(source=source, entry=entry, first=first)
-                yield shard
-                first += shard.count
 
     def _near(self, context: Context, shards: tuple[Shard, ...], sketches: tuple[FileEntry, ...], copies: tuple[FileEntry, ...]) -> Decided:
         """Decide on near-duplicates, as far as it is not known how."""
