@@ -106,7 +106,7 @@ def test_training_tells_step_time_left_loss_pace_and_learning_rate(progress: Pro
     clock.now = 50.0
     progress(Reported(Pretrain(), {**METRICS, "validation_loss": 3.5}))
     assert stream.getvalue().splitlines()[-1] == (
-        "  pretrain           step 100 of 800, 12 min left, loss 3.2500, validation 3.5000, 8,432 tokens/s, learning rate 3.00e-04"
+        "  pretrain               step 100 of 800, 12 min left, loss 3.2500, validation 3.5000, 8,432 tokens/s, learning rate 3.00e-04"
     )
 
 
@@ -122,7 +122,7 @@ def test_training_without_a_known_end_tells_the_step(progress: Progress, stream:
     progress(Started(Pretrain()))
     clock.now = 10.0
     progress(Reported(Pretrain(), {"step": 7, "loss": float("nan")}))
-    assert stream.getvalue().splitlines()[-1] == "  pretrain           step 7, 10 s so far, loss nan"
+    assert stream.getvalue().splitlines()[-1] == "  pretrain               step 7, 10 s so far, loss nan"
 
 
 @pytest.mark.parametrize("width", [40, 72, 130, 200])
