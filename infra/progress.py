@@ -20,7 +20,7 @@ from pipeline.workflow.step import Step
 
 LINE_SECONDS = 5.0
 """Without a terminal, what is under way is told at most so often."""
-NAME_WIDTH = 22
+NAME_WIDTH = 18
 BAR_WIDTH = 24
 Clock = Callable[[], float]
 

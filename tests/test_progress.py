@@ -72,12 +72,12 @@ def shown(progress: Progress, width: int) -> str:
 
 def test_a_finished_step_is_one_line_with_its_counts_and_seconds(progress: Progress, stream: io.StringIO) -> None:
     progress(Built(Numbers(), manifest({"read": 1480, "kept": 1402, "dropped": {"short": 78}}), 3.14))
-    assert stream.getvalue() == "✓ numbers                1,402 documents of 1,480, 3.1 s\n"
+    assert stream.getvalue() == "✓ numbers            1,402 documents of 1,480, 3.1 s\n"
 
 
 def test_a_step_that_was_there_says_so(progress: Progress, stream: io.StringIO) -> None:
     progress(Skipped(Numbers(), manifest({"vocabulary": 16384})))
-    assert stream.getvalue() == "· numbers                vocabulary of 16,384, built before\n"
+    assert stream.getvalue() == "· numbers            vocabulary of 16,384, built before\n"
 
 
 def test_a_failed_step_says_after_how_long(progress: Progress, stream: io.StringIO, clock: Clock) -> None:
@@ -86,8 +86,8 @@ def test_a_failed_step_says_after_how_long(progress: Progress, stream: io.String
     progress(Failed(Numbers(), OSError("why")))
     progress(Started(Numbers()))
     progress(Failed(Numbers(), KeyboardInterrupt()))
-    assert "✗ numbers                failed, after 5 min\n" in stream.getvalue()
-    assert "✗ numbers                interrupted, after 0.0 s\n" in stream.getvalue()
+    assert "✗ numbers            failed, after 5 min\n" in stream.getvalue()
+    assert "✗ numbers            interrupted, after 0.0 s\n" in stream.getvalue()
 
 
 def test_a_log_gets_a_line_only_now_and_then(progress: Progress, stream: io.StringIO, clock: Clock) -> None:
@@ -97,7 +97,7 @@ def test_a_log_gets_a_line_only_now_and_then(progress: Progress, stream: io.Stri
         progress(Advanced(Numbers(), "write", second, 100))
     lines = stream.getvalue().splitlines()
     assert len(lines) == 100 / LINE_SECONDS
-    assert lines[-1] == "  numbers                write 95 of 100, 5.0 s left"
+    assert lines[-1] == "  numbers            write 95 of 100, 5.0 s left"
 
 
 def test_training_tells_step_time_left_loss_pace_and_learning_rate(progress: Progress, stream: io.StringIO, clock: Clock) -> None:
@@ -106,7 +106,7 @@ def test_training_tells_step_time_left_loss_pace_and_learning_rate(progress: Pro
     clock.now = 50.0
     progress(Reported(Pretrain(), {**METRICS, "validation_loss": 3.5}))
     assert stream.getvalue().splitlines()[-1] == (
-        "  pretrain               step 100 of 800, 12 min left, loss 3.2500, validation 3.5000, 8,432 tokens/s, learning rate 3.00e-04"
+        "  pretrain           step 100 of 800, 12 min left, loss 3.2500, validation 3.5000, 8,432 tokens/s, learning rate 3.00e-04"
     )
 
 
@@ -122,7 +122,7 @@ def test_training_without_a_known_end_tells_the_step(progress: Progress, stream:
     progress(Started(Pretrain()))
     clock.now = 10.0
     progress(Reported(Pretrain(), {"step": 7, "loss": float("nan")}))
-    assert stream.getvalue().splitlines()[-1] == "  pretrain               step 7, 10 s so far, loss nan"
+    assert stream.getvalue().splitlines()[-1] == "  pretrain           step 7, 10 s so far, loss nan"
 
 
 @pytest.mark.parametrize("width", [40, 72, 130, 200])
@@ -152,4 +152,4 @@ def test_a_run_without_a_terminal_writes_no_control_codes(store: Store) -> None:
     log = io.StringIO()
     run([Total(numbers=Numbers())], store, InlineExecutor(), [Progress(log)])
     assert "\x1b" not in log.getvalue()
-    assert "✓ numbers                3 documents" in log.getvalue()
+    assert "✓ numbers            3 documents" in log.getvalue()
