@@ -18,7 +18,7 @@ from jobs.history.tombstones import read_tombstones
 from jobs.recipe import Compute, CorpusRecipe, PretrainRecipe
 from pipeline.errors import RequestError, RunError
 from pipeline.models.llama import Llama
-from pipeline.storage import Store
+from pipeline.storage import Store, open_store
 from pipeline.workflow.artifact import manifests, read_manifest
 from tests.jobs.running import job
 from tests.jobs.test_refresh import PAGES, built, documents, recipe, write
@@ -121,7 +121,6 @@ def test_it_does_not_come_back_under_another_name_or_with_a_corpus_from_scratch(
 
 
 def test_the_end_is_that_of_a_build_from_scratch(folder: Path, store: Store, tmp_path: Path) -> None:
-    from pipeline.storage import open_store
     from pipeline.workflow.executor import InlineExecutor
     from pipeline.workflow.run import run
 
@@ -216,8 +215,9 @@ def test_the_commands_work_together(folder: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_forgotten_stays_away_from_the_examples_of_a_classifier_too(folder: Path, store: Store, tmp_path: Path) -> None:
-    write(tmp_path / "good", {f"{number}.jsonl": [f"{PAGES[0]} {number} {SECRET if number == 7 else ''}"] for number in range(30)})
-    write(tmp_path / "bad", {f"{number}.jsonl": [f"spam {number} " * 30] for number in range(30)})
+    good = [f"{PAGES[0]} {number} {SECRET if number == 7 else ''}" for number in range(200)]
+    write(tmp_path / "good", {"good.jsonl": good})
+    write(tmp_path / "bad", {"bad.jsonl": [f"spam {number} " * 30 for number in range(200)]})
     chosen = recipe(folder, good=(str(tmp_path / "good"),), bad=(str(tmp_path / "bad"),), least_quality=0.0)
     built(as_it_grows(chosen, store), store)
     asked(store, match="555 0100")
@@ -225,5 +225,26 @@ def test_what_is_forgotten_stays_away_from_the_examples_of_a_classifier_too(fold
     built(again, store)
     examples = next(step for path, step in again.recipe.tokens.documents.inputs["documents[0]"].inputs.items() if path == "model")
     texts_of_examples = [document.text for document in documents(examples.inputs["good[0]"], store)]
-    assert len(texts_of_examples) == 29
+    assert len(texts_of_examples) == 199
     assert not any(SECRET in text for text in texts_of_examples)
+
+
+def test_it_is_all_the_same_in_a_bucket(folder: Path, store: Store, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_CACHE", str(tmp_path / "cache"))
+    there = open_store(f"{bucket}/root")
+    outcomes = []
+    for root in (store, there):
+        write(folder, {"new.jsonl": None})
+        built(as_it_grows(recipe(folder), root), root)
+        write(folder, {"new.jsonl": ["more and more " * 9]})
+        built(as_it_grows(recipe(folder), root), root)
+        gone = id_at(root, recipe(folder), "a.jsonl#2")
+        erased = asked(root, ids=(gone,))["erased"]
+        assert all(root.size(path) is None for path in erased)
+        tokens = read_manifest(root, as_it_was(recipe(folder), root).recipe.tokens.address)
+        assert tokens is not None
+        outcomes.append((erased, tokens.content, [entry.path for entry in tokens.files], texts(root, recipe(folder))))
+    assert outcomes[0] == outcomes[1]
+    cached = {path.name for path in (tmp_path / "cache").rglob("*.arrow")}
+    assert cached
+    assert cached.isdisjoint(path.rsplit("/", 1)[1] for path in erased)

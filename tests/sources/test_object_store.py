@@ -1,9 +1,7 @@
 """Files in an object store, from a real S3 server on this machine."""
 
-import uuid
 from collections.abc import Callable
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import pytest
 
@@ -16,23 +14,6 @@ from pipeline.storage import Store, open_store
 from tests.sources.containers import kept, write
 
 RECORDS = [{"text": f"document {number}"} for number in range(50)]
-
-
-@pytest.fixture
-def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The address of a new bucket."""
-    environment = {
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-east-1",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    name = f"bucket-{uuid.uuid4().hex}"
-    urlopen(Request(f"{s3_endpoint}/{name}", method="PUT")).close()
-    return f"s3://{name}"
 
 
 @pytest.fixture
