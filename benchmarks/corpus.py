@@ -3,7 +3,7 @@
     python -m benchmarks.corpus CORPUS [--peers PYTHON] [--runs 3] [--part FOLDER]
 
 CORPUS is a folder of *.jsonl with `id` and `text`. PYTHON is an interpreter that has the peers
-(pip install 'datatrove[processing]==0.10.1' datasketch rensa gaoya), since their pins disagree with ours.
+(pip install 'datatrove[processing]==0.10.1' spacy datasketch rensa gaoya), since their pins disagree with ours.
 datatrove, which takes an hour for what the others do in a minute, is given a part of the corpus, if there is one as --part;
 then Millrace is measured on that part too, and the row says so.
 Every figure is of whole processes, start-up included, on one core; medians of the runs.
