@@ -24,7 +24,7 @@ WIDEST, BAR = 100, 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looking:
+class Sample:
     """How much to look at."""
 
     sample: int = 1000
@@ -45,14 +45,14 @@ def explain_filters(invocation: Invocation[CorpusRecipe]) -> Result:
     return explained(invocation.recipe, invocation.more)
 
 
-def explained(recipe: CorpusRecipe, looking: Looking) -> Result:
+def explained(recipe: CorpusRecipe, sample: Sample) -> Result:
     """What the recipe's filters would do to a sample of its sources."""
     for ingest in recipe.ingests:
         ingest.check()
     quarantined, read = Counter[str](), Counter[str]()
-    documents = spread(_records(recipe, read, quarantined), looking.sample)
+    documents = spread(_records(recipe, read, quarantined), sample.sample)
     chain = Clean(documents=recipe.ingests[0], normalize=recipe.normalize, mend=recipe.mend, filters=recipe.filters)
-    explanation = explain(chain, documents, looking.examples)
+    explanation = explain(chain, documents, sample.examples)
     return {"built": [], "skipped": [], "documents": _counts(explanation, read, quarantined), "filters": _findings(explanation)}
 
 
@@ -172,4 +172,4 @@ def _percent(part: int, whole: int) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(execute("explain", CorpusRecipe, explain_filters, show, default="python_library", more=Looking()))
+    raise SystemExit(execute("explain", CorpusRecipe, explain_filters, show, default="python_library", more=Sample()))

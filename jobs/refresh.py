@@ -15,14 +15,16 @@ from infra.timetable import Timetable
 from jobs.command import Invocation, Options, Result, execute
 from jobs.history.prospect import as_it_grows
 from jobs.history.states import folder_of, latest
-from jobs.launch import carry_out, corpus_result, outcome_result, planned, report_page, show_corpus, show_plan
+from jobs.launch import carry_out, corpus_result, outcome_result, planned, show_corpus, show_plan
+from jobs.looking import Looking, reported, show_looking
 from jobs.recipe import CorpusRecipe
 from pipeline.storage import open_store
+from pipeline.workflow.step import Step
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timing:
-    """When to refresh."""
+class Timing(Looking):
+    """When to refresh, and how closely to look at the outcome."""
 
     schedule: str | None = None
     """A cron expression in local time, such as "0 3 * * *": refresh at these times, until stopped. None: once, now."""
@@ -32,17 +34,19 @@ def refresh(invocation: Invocation[CorpusRecipe]) -> Result:
     """Bring the corpus to the present state of its sources; on a schedule, again and again."""
     timetable = None if invocation.more.schedule is None else Timetable(invocation.more.schedule)
     if timetable is None or invocation.options.plan:
-        return refreshed(invocation.recipe, invocation.options)
+        return refreshed(invocation.recipe, invocation.options, invocation.more)
     state = latest(open_store(invocation.options.root), folder_of(invocation.recipe))
     last = datetime.fromisoformat(state.at) if state else None
-    return timetable.keep(lambda: refreshed(replace(invocation.recipe), invocation.options), last)
+    return timetable.keep(lambda: refreshed(replace(invocation.recipe), invocation.options, invocation.more), last)
 
 
-def refreshed(recipe: CorpusRecipe, options: Options) -> Result:
+def refreshed(recipe: CorpusRecipe, options: Options, looking: Looking) -> Result:
     """One refresh. The last state stays in force until the new one is whole."""
     store = open_store(options.root)
     prospect = as_it_grows(recipe, store)
-    targets = (prospect.recipe.tokens,)
+    tokens = prospect.recipe.tokens
+    looks = looking.at(tokens)
+    targets: tuple[Step[Any], ...] = (tokens, *looks)
     changed = {name: asdict(change) for name, change in prospect.changes.items()}
     if options.plan:
         return {**planned(targets, options), "changes": changed}
@@ -55,15 +59,17 @@ def refreshed(recipe: CorpusRecipe, options: Options) -> Result:
         **corpus_result(targets, outcome.manifests),
         "changes": changed,
         "state": state.number,
-        "report": report_page(targets, options),
+        **reported(tokens, looks, options),
     }
 
 
 def show(result: Result) -> str:
     """What has changed, and the corpus as it is now."""
     lines = [_change(name, change) for name, change in result["changes"].items()]
-    words = show_plan(result) if "plan" in result else f"{show_corpus(result)}\nstate {result['state']}: {result['artifacts']['tokenize']}"
-    return "\n".join([*lines, words])
+    if "plan" in result:
+        return "\n".join([*lines, show_plan(result)])
+    state = f"state {result['state']}: {result['artifacts']['tokenize']}\nreport: {result['report']}"
+    return "\n".join([*lines, f"{show_corpus(result)}\n{show_looking(result)}{state}"])
 
 
 def _change(name: str, change: dict[str, Any]) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 from pipeline.report.graph import title_of
 from pipeline.report.made import Stage, Story
 from pipeline.report.markup import Markup, breakable, tag
+from pipeline.report.tables import SHOWN_SOURCES, bar, heads, with_more
 from pipeline.report.words import compact, count, percent
 
-SHOWN_SOURCES = 20
 COLUMNS = {"read": "Read", "kept": "Kept", "characters": "Characters", "tokens": "Training tokens"}
 
 
@@ -35,16 +35,12 @@ def _funnel(story: Story) -> Markup:
         ),
         tag(
             "table",
-            tag("thead", tag("tr", _heads("Stage", ("", "bars"), ("Documents", "number"), ("Share", "number")))),
+            tag("thead", heads("Stage", ("", "bars"), ("Documents", "number"), ("Share", "number"))),
             [_stage(stage, whole) for stage in stages],
             class_="funnel",
         ),
         class_="scrolling",
     )
-
-
-def _heads(first: str, *others: tuple[str, str]) -> list[Markup]:
-    return [tag("th", first, scope="col"), *(tag("th", words, class_=css, scope="col") for words, css in others)]
 
 
 def _stage(stage: Stage, whole: int) -> Markup:
@@ -54,7 +50,7 @@ def _stage(stage: Stage, whole: int) -> Markup:
             tag(
                 "tr",
                 tag("th", breakable(reason), scope="row", class_="reason"),
-                tag("td", _bar("dropped", before, dropped, whole), class_="bars"),
+                tag("td", bar("dropped", before, dropped, whole), class_="bars"),
                 tag("td", f"− {count(dropped)}", class_="number"),
                 tag("td", percent(dropped, stage.read), class_="number"),
             )
@@ -63,18 +59,12 @@ def _stage(stage: Stage, whole: int) -> Markup:
     head = tag(
         "tr",
         tag("th", title_of(stage.name), tag("small", f" {stage.steps} steps") if stage.steps > 1 else None, scope="row"),
-        tag("td", _bar("kept", 0, stage.kept, whole), class_="bars"),
+        tag("td", bar("kept", 0, stage.kept, whole), class_="bars"),
         tag("td", count(stage.kept), tag("small", f" of {count(stage.read)}"), class_="number"),
         tag("td", percent(stage.kept, stage.read), class_="number"),
         class_="stage",
     )
     return tag("tbody", head, rows)
-
-
-def _bar(css: str, start: float, length: float, whole: float) -> Markup | None:
-    if not length or not whole:
-        return None
-    return tag("i", class_=f"bar {css}", style=f"margin-left:{100 * start / whole:.2f}%;width:{100 * length / whole:.3f}%")
 
 
 def _sources(story: Story) -> Markup | None:
@@ -83,24 +73,10 @@ def _sources(story: Story) -> Markup | None:
         return None
     columns = [column for column in COLUMNS if any(column in counts for _, counts in rows)]
     whole = sum(counts.get("characters", 0) for _, counts in rows)
-    head = tag(
-        "thead",
-        tag("tr", _heads("Source", *((COLUMNS[column], "number") for column in columns), ("Share of characters", "bars share"))),
-    )
-    shown, others = rows[:SHOWN_SOURCES], rows[SHOWN_SOURCES:]
-    return tag(
-        "div",
-        tag("h3", "By source"),
-        tag("table", head, tag("tbody", [_source(name, counts, columns, whole) for name, counts in shown]), class_="sources"),
-        tag(
-            "details",
-            tag("summary", f"{count(len(others))} more sources"),
-            tag("table", tag("tbody", [_source(name, counts, columns, whole) for name, counts in others]), class_="sources"),
-        )
-        if others
-        else None,
-        class_="scrolling",
-    )
+    columns_heads = ((COLUMNS[column], "number") for column in columns)
+    head = tag("thead", heads("Source", *columns_heads, ("Share of characters", "bars share")))
+    bodies = [tag("tbody", _source(name, counts, columns, whole)) for name, counts in rows]
+    return tag("div", tag("h3", "By source"), with_more(bodies, SHOWN_SOURCES, head, "sources", "more sources"))
 
 
 def _source(name: str, counts: Mapping[str, Any], columns: list[str], whole: int) -> Markup:
@@ -109,7 +85,7 @@ def _source(name: str, counts: Mapping[str, Any], columns: list[str], whole: int
         "tr",
         tag("th", breakable(name), scope="row", class_="source"),
         [tag("td", _cell(column, counts.get(column)), class_="number") for column in columns],
-        tag("td", _bar("kept", 0, characters, whole), tag("small", percent(characters, whole)), class_="bars share"),
+        tag("td", bar("kept", 0, characters, whole), tag("small", percent(characters, whole)), class_="bars share"),
     )
 
 

@@ -1,6 +1,6 @@
 """The report: one HTML page that holds all it shows, asks nobody for anything, and runs no script but its own.
 
-It is a function of the manifests alone: the same graph in the same root gives the same page.
+It is a function of the manifests, and of the excerpts of a look where one was taken: the same graph in the same root gives the same page.
 """
 
 import base64
@@ -12,21 +12,27 @@ from typing import Any
 
 from pipeline.report.corpus import corpus_section
 from pipeline.report.headline import headline, title
-from pipeline.report.made import story_of
+from pipeline.report.held import held_section
+from pipeline.report.looked import Looked
+from pipeline.report.lost import lost_section
+from pipeline.report.made import Made, story_of
 from pipeline.report.markup import Markup, tag
 from pipeline.report.record import environment_section, graph_section, recipes_section
+from pipeline.report.shown import clusters_section, excerpts_section
 from pipeline.report.training import samples_section, scores_section, training_section
 from pipeline.storage import Store
+from pipeline.workflow.artifact import read_manifest
 from pipeline.workflow.step import Step
 
 
-def render_report(targets: Sequence[Step[Any]], store: Store) -> str:
-    """The page on what the targets need, as HTML. What was not built is shown as not built."""
+def render_report(targets: Sequence[Step[Any]], store: Store, look: Step[Any] | None = None) -> str:
+    """The page on what the targets need, as HTML, with what a look at their corpus found. What was not built is shown as not built."""
     story = story_of(targets, store)
     sections = [
         headline(story),
         graph_section(story),
         corpus_section(story),
+        *([] if look is None else _looked(looked_at(look, store))),
         training_section(story),
         scores_section(story),
         samples_section(story),
@@ -47,9 +53,18 @@ def render_report(targets: Sequence[Step[Any]], store: Store) -> str:
     return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', sections), tag('script', script)), lang='en')}\n"
 
 
-def write_report(targets: Sequence[Step[Any]], store: Store, path: str) -> str:
+def looked_at(look: Step[Any], store: Store) -> Looked:
+    """What a look found."""
+    return Looked(Made(look, store, read_manifest(store, look.address)))
+
+
+def _looked(looked: Looked) -> list[Markup | None]:
+    return [lost_section(looked), held_section(looked), clusters_section(looked), excerpts_section(looked)]
+
+
+def write_report(targets: Sequence[Step[Any]], store: Store, path: str, look: Step[Any] | None = None) -> str:
     """Write the page to `path` below the root, over an older one; returns where it is."""
-    store.put(path, render_report(targets, store).encode())
+    store.put(path, render_report(targets, store, look).encode())
     return f"{store.url}/{path}"
 
 

@@ -70,6 +70,9 @@ def summary(facts: Mapping[str, Any]) -> str:
         return "; ".join(_score(task, metrics) for task, metrics in facts["scores"].items())
     if "samples" in facts:
         return f"{count(len(facts['samples']))} {'sample' if len(facts['samples']) == 1 else 'samples'}"
+    if isinstance(facts.get("looked_at"), Mapping):
+        looked = facts["looked_at"]
+        return f"{count(looked['sources'])} source{'' if looked['sources'] == 1 else 's'}, {count(looked['excerpts'])} excerpts"
     if "vocabulary" in facts:
         return f"vocabulary of {count(facts['vocabulary'])}"
     return ""

@@ -108,3 +108,10 @@ def test_nothing_in_an_example_commands_the_terminal() -> None:
     lines = page("\x1b[31mred\x07\r\n\u202edrow\ttab\0", "\x9b1m\x1b]0;title\x07 word")
     assert all(line.isprintable() for line in lines)
     assert any("[31mred drow tab" in line for line in page("\x1b[31mred\x07\r\n\u202edrow\ttab\0"))
+
+
+def test_a_corpus_job_can_explain_too_and_builds_nothing(corpus: Path, tmp_path: Path) -> None:
+    arguments = ["python_library", "--sources", corpus.name, "--json"]
+    asked, explained = job("corpus", *arguments, "--explain", folder=tmp_path).result, job("explain", *arguments, folder=tmp_path).result
+    assert {**asked, "seconds": 0} == {**explained, "seconds": 0}
+    assert not (tmp_path / "runs").exists()

@@ -143,6 +143,7 @@ def test_markup_is_nested_and_nothing_is_left_out() -> None:
         (summary({"read": 5, "kept": 5, "dropped": {}}), "5 documents"),
         (summary({"read": 5, "kept": 4, "dropped": {"x": 1}}), "4 documents of 5"),
         (summary({"scores": {"arc": {"n": 3, "accuracy": 0.25}}}), "arc 0.25 accuracy"),
+        (summary({"looked_at": {"sources": 1, "excerpts": 1234}}), "1 source, 1,234 excerpts"),
         (summary({"unknown": 1}), ""),
     ],
 )

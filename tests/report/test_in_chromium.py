@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.filters.length import WordCount
 from pipeline.report.page import render_report
 from pipeline.storage import LocalStore
 from pipeline.workflow.executor import InlineExecutor
@@ -13,6 +14,7 @@ from pipeline.workflow.run import run
 from pipeline.workflow.step import Step
 from tests.report.browser import Browser, chromium
 from tests.report.stand_ins import corpus_graph, whole_graph
+from tests.report.test_look import hostile_folder, look_at, page_of, recipe
 from tests.report.test_report import HOSTILE, hostile_graph
 
 
@@ -64,6 +66,44 @@ def test_text_that_tries_to_run_does_not(browser: Browser, tmp_path: Path) -> No
     assert browser.complaints() == []
     assert browser.requests() == [place.as_uri()]
     assert browser.evaluate("document.querySelector('blockquote b').textContent") == HOSTILE[0]
+
+
+@pytest.fixture(scope="module")
+def looked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with a look at documents that try to run, in folders with long names."""
+    folder = tmp_path_factory.mktemp("looked")
+    store = LocalStore(str(folder / "root"))
+    look = look_at(recipe(hostile_folder(folder / ("long-name-" * 20)), filters=(WordCount(least=55, most=None),)), store)
+    place = folder / "report.html"
+    place.write_text(page_of(look, store), encoding="utf-8")
+    return place
+
+
+def test_documents_that_try_to_run_do_not(browser: Browser, looked: Path) -> None:
+    browser.open(looked)
+    assert browser.evaluate("typeof window.owned") == "undefined"
+    assert browser.complaints() == []
+    assert browser.requests() == [looked.as_uri()]
+    assert HOSTILE[0] in browser.evaluate("document.querySelector('#duplicates').textContent")
+    assert HOSTILE[0] in browser.evaluate("document.querySelector('#documents').textContent")
+
+
+@pytest.mark.parametrize("width", [1280, 768, 390])
+def test_a_look_fits_every_screen(browser: Browser, looked: Path, width: int) -> None:
+    browser.open(looked, width=width)
+    browser.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.evaluate("[...document.querySelectorAll('.scrolling')].every(box => box.scrollWidth <= box.clientWidth)")
+
+
+def test_what_differs_is_seen_in_the_dark_too(browser: Browser, looked: Path) -> None:
+    colours = (
+        "[...new Set([...document.querySelectorAll('.difference del, .difference ins')].map(e => getComputedStyle(e).backgroundColor))]"
+    )
+    browser.open(looked)
+    light = browser.evaluate(colours)
+    browser.open(looked, dark=True)
+    assert len({*light, *browser.evaluate(colours)}) == 4
 
 
 def test_what_slipped_through_the_escaping_could_not_run_either(browser: Browser, whole: Path, tmp_path: Path) -> None:
