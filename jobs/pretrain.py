@@ -9,12 +9,17 @@ if not __package__:  # run as a script: from anywhere, installed or not, and wit
 from typing import Any
 
 from jobs.command import Invocation, Result, execute
-from jobs.history.prospect import as_it_was
+from jobs.history.prospect import Prospect, as_it_was
+from jobs.history.states import State, folder_of, ingests_of, latest, tokenizer_of
+from jobs.history.tombstones import read_tombstones
 from jobs.launch import carry_out, corpus_result, outcome_result, planned, report_page, show_corpus, show_plan
 from jobs.recipe import PretrainRecipe
 from pipeline.errors import RequestError
-from pipeline.storage import open_store
+from pipeline.storage import Store, open_store
+from pipeline.tokens.shards import TokenShards
+from pipeline.workflow.artifact import read_manifest
 from pipeline.workflow.run import Outcome
+from pipeline.workflow.step import Reference
 from pipeline.workflow.unit import open_artifact
 
 
@@ -24,18 +29,52 @@ def pretrain(invocation: Invocation[PretrainRecipe]) -> Result:
     if invocation.options.cluster == "none" and workers > 1:
         raise RequestError(f"--cluster none is one process, and --compute.workers is {workers}: use --cluster local, or 1 worker")
     store = open_store(invocation.options.root)
-    prospect = as_it_was(invocation.recipe, store)
+    prospect = _on_states(invocation.recipe, store) if invocation.recipe.states else as_it_was(invocation.recipe, store)
     recipe = prospect.recipe
-    outcome = carry_out("pretrain", recipe.targets, invocation.options)
-    if outcome is None:
+    if invocation.options.plan:
         return planned(recipe.targets, invocation.options)
-    prospect.record(store, "pretrain")
+    try:
+        outcome = carry_out("pretrain", recipe.targets, invocation.options)
+    finally:  # a run that ends early leaves a state to go on from
+        if not recipe.states and read_manifest(store, recipe.tokens.address):
+            prospect.record(store, "pretrain")
+    assert outcome is not None
     return {
         **outcome_result(outcome),
         **corpus_result(recipe.targets, outcome.manifests),
         **training_result(recipe, outcome, invocation.options.root),
         "report": report_page(recipe.targets, invocation.options),
     }
+
+
+def _on_states(recipe: PretrainRecipe, store: Store) -> Prospect[PretrainRecipe]:
+    """The recipe on states of its corpus that were built: the last one as the steps that made it, those before by their addresses."""
+    *before, last = (_state(recipe, number, store) for number in recipe.states)
+    tombstones = read_tombstones(store)
+    grown = recipe.grown(ingests_of(recipe, last.parts, tombstones), tokenizer_of(recipe, last), tombstones.of_all)
+    if grown.tokens.address != last.artifacts["tokenize"]:
+        raise RequestError(
+            f"state {last.number} of the corpus would not be made as it was any more, since its sources, the code or what is forgotten"
+            " have changed: python jobs/refresh.py makes a new state, to be named in place of it"
+        )
+    earlier = tuple(Reference(of=state.artifacts["tokenize"], opens=TokenShards) for state in before)
+    return Prospect(grown.continued(earlier), last.parts, last.tombstones, last)
+
+
+def _state(recipe: PretrainRecipe, number: int, store: Store) -> State:
+    """A state of the recipe's corpus whose token shards are there."""
+    last = latest(store, folder := folder_of(recipe))
+    if last is None or not 1 <= number <= last.number:
+        known = f"use 1 to {last.number}" if last else "python jobs/corpus.py makes the first"
+        raise RequestError(f"--states names state {number}, which the corpus of this recipe does not have in {store.url}: {known}")
+    path = f"{folder}/{number:06d}.json"
+    state = State.from_json(store.get(path), f"{store.url}/{path}")
+    if read_manifest(store, state.artifacts["tokenize"]) is None:
+        raise RequestError(
+            f"state {number} of the corpus, {state.artifacts['tokenize']}, is no longer there, as documents of it were forgotten:"
+            " name only states from then on"
+        )
+    return state
 
 
 def training_result(recipe: PretrainRecipe, outcome: Outcome, root: str) -> dict[str, Any]:

@@ -5,11 +5,13 @@ nothing, but looks at the sources, since their state is part of the identity of 
 """
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Self
 
 from pipeline.batches.mixture import Weighted
+from pipeline.batches.phases import Phase
 from pipeline.dedup.deduplicate import Deduplicate
 from pipeline.dedup.paragraphs import DeduplicateParagraphs
 from pipeline.dedup.substrings import DeduplicateSubstrings
@@ -33,6 +35,7 @@ from pipeline.sources.forgotten import Forgotten
 from pipeline.sources.ingest import Ingest
 from pipeline.sources.locations import source_at
 from pipeline.sources.python_library import PythonLibrary
+from pipeline.tokens.shards import TokenShards
 from pipeline.tokens.split import Split
 from pipeline.tokens.tokenize import Tokenize
 from pipeline.tokens.tokenizer import ExistingTokenizer, TokenizerFiles, TrainTokenizer
@@ -187,6 +190,10 @@ class Compute:
 class PretrainRecipe(CorpusRecipe):
     """From sources to an evaluated model."""
 
+    states: tuple[int, ...] = ()
+    """States of the corpus to train on, one after the other, by the numbers that refresh gives them; none: the corpus as it is now."""
+    at: tuple[int, ...] = ()
+    """The steps, counted from 0, from which on each state but the first is trained on."""
     weights: tuple[float, ...] = ()
     """The weight of each source in the training data; none: as much of each as there is."""
     model: Architecture = Llama(dim=256, depth=4, heads=4)
@@ -208,21 +215,38 @@ class PretrainRecipe(CorpusRecipe):
     sampling: Sampling = Sampling()
     compute: Compute = Compute()
 
+    def __post_init__(self) -> None:
+        if len(self.at) != max(0, len(self.states) - 1):
+            raise RequestError(
+                f"--states has {len(self.states)} values, and --at has {len(self.at)}: give a step for each state but the first"
+            )
+
     @cached_property
-    def mixture(self) -> tuple[Weighted, ...]:
+    def earlier(self) -> tuple[Step[TokenShards], ...]:
+        """The token shards of the states before the last, which only a root knows."""
+        return ()
+
+    def continued(self, earlier: tuple[Step[TokenShards], ...]) -> Self:
+        """The same recipe, trained on earlier states of its corpus first."""
+        recipe = copy(self)
+        recipe.__dict__["earlier"] = earlier
+        return recipe
+
+    def _mixture(self, tokens: Step[TokenShards]) -> tuple[Weighted, ...]:
         if not self.weights:
-            return (Weighted(tokens=self.tokens),)
+            return (Weighted(tokens=tokens),)
         if len(self.weights) != len(self.located):
             raise RequestError(
                 f"--weights has {len(self.weights)} values for {len(self.located)} sources: give one weight a source, or none"
             )
         pairs = zip(self.located, self.weights, strict=True)
-        return tuple(Weighted(tokens=self.tokens, weight=weight, source=source.name) for source, weight in pairs)
+        return tuple(Weighted(tokens=tokens, weight=weight, source=source.name) for source, weight in pairs)
 
     @cached_property
     def checkpoint(self) -> Pretrain:
+        mixture, *later = map(self._mixture, (*self.earlier, self.tokens))
         return Pretrain(
-            mixture=self.mixture,
+            mixture=mixture,
             model=self.model,
             context=self.context,
             batch=self.batch,
@@ -231,6 +255,7 @@ class PretrainRecipe(CorpusRecipe):
             update=self.update,
             attend=self.attend,
             seed=self.seed,
+            then=tuple(Phase(at=at, mixture=mixture) for at, mixture in zip(self.at, later, strict=True)),
             engines=self._engines(),
             workers=self.compute.workers,
             micro_batch=self.compute.micro_batch,

@@ -1,9 +1,11 @@
 """Which documents a checkpoint was trained on, and when: the order of its data, made anew from its manifest."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.batches.order import Order
+from pipeline.batches.phases import Stage
 from pipeline.errors import Damaged, RunError
 from pipeline.storage import Store
 from pipeline.tokens.shards import TokenShards
@@ -23,17 +25,34 @@ class Recorded:
 def order_of(store: Store, checkpoint: Manifest) -> Order:
     """The order of a checkpoint's training data. Raises RunError where its token shards are no longer those that it was trained on."""
     recipe = checkpoint.recipe
+    first, *then = (
+        Stage(phase["at"], _shares(phase["mixture"]), _corpora(store, checkpoint, phase["mixture"], where))
+        for where, phase in [("", {"at": 0, "mixture": recipe["mixture"]}), *_phases(recipe)]
+    )
+    return Order(first.mixture, first.shards, recipe["context"], recipe["batch"], recipe["seed"], then)
+
+
+def _phases(recipe: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The phases after the first, each with the path of its fields; a run of one phase has no word of them."""
+    return [(f"then[{place}].", phase) for place, phase in enumerate(recipe.get("then", ()))]
+
+
+def _shares(mixture: Sequence[Mapping[str, Any]]) -> list[Recorded]:
+    return [Recorded(float(member["weight"]), member["source"]) for member in mixture]
+
+
+def _corpora(store: Store, checkpoint: Manifest, mixture: Sequence[Mapping[str, Any]], where: str) -> list[TokenShards]:
+    """The token shards of a mixture, if they are those that the checkpoint was trained on."""
     corpora = []
-    for place, member in enumerate(recipe["mixture"]):
+    for place, member in enumerate(mixture):
         address = member["tokens"]["step"]
         manifest = read_manifest(store, address)
         if manifest is None:
             raise RunError(f"{address}, on which {checkpoint.address} was trained, is no longer there")
-        if manifest.content != checkpoint.inputs[f"mixture[{place}].tokens"]["content"]:
+        if manifest.content != checkpoint.inputs[f"{where}mixture[{place}].tokens"]["content"]:
             raise RunError(f"{address} is not what {checkpoint.address} was trained on: it was built again")
         corpora.append(TokenShards(store, manifest))
-    shares = [Recorded(float(member["weight"]), member["source"]) for member in recipe["mixture"]]
-    return Order(shares, corpora, recipe["context"], recipe["batch"], recipe["seed"])
+    return corpora
 
 
 def steps_of(checkpoint: Manifest) -> int:

@@ -4,7 +4,7 @@ The sequence is periodic, and inside a period each corpus gets its turns as even
 samples, each has had its share to within one sample. Both directions are table look-ups.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -15,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import RequestError
+from pipeline.tokens.shards import TokenShards
 from pipeline.tokens.tokenize import Tokenize
+from pipeline.workflow.fingerprint import Json
+from pipeline.workflow.step import Step
 
 LONGEST_PERIOD = 1 << 16
 """Shares that need a longer period are rounded to this denominator."""
@@ -38,7 +41,7 @@ class Weighted:
     Weights are relative: of two corpora with weights 3 and 1, the first gives three samples of four.
     """
 
-    tokens: Tokenize
+    tokens: Step[TokenShards]
     weight: float = 1.0
     source: str | None = None
 
@@ -51,19 +54,41 @@ def check_mixture(mixture: Sequence[Weighted]) -> None:
     """Raise RequestError for a mixture that cannot be trained on together."""
     if not mixture:
         raise RequestError("mixture is empty: name at least one corpus to train on")
-    first = mixture[0].tokens
-    for place, member in enumerate(mixture):
-        if member.tokens.tokenizer.address != first.tokenizer.address:
+    check_alike({f"mixture[{place}]": member for place, member in enumerate(mixture)})
+    shares([member.weight for member in mixture])
+
+
+def check_alike(members: Mapping[str, Weighted]) -> None:
+    """Raise RequestError unless named corpora have one tokenizer and one split. Those named by their address alone are passed over."""
+    steps = {name: member.tokens for name, member in members.items()}
+    _check_one_making({name: step.recipe for name, step in steps.items() if isinstance(step, Tokenize)})
+
+
+def check_made_alike(shards: Mapping[str, TokenShards]) -> None:
+    """As `check_alike`, of opened artifacts: their manifests say what made them."""
+    _check_one_making({name: tokens.manifest.recipe for name, tokens in shards.items()})
+
+
+def _check_one_making(recipes: Mapping[str, Mapping[str, Json]]) -> None:
+    """Recipes of token shards by names; the first one is what the others are compared with."""
+    for name, recipe in recipes.items():
+        first, expected = next(iter(recipes.items()))
+        if recipe["tokenizer"] != expected["tokenizer"]:
             raise RequestError(
-                f"mixture[{place}] has the tokenizer {member.tokens.tokenizer.address}, but mixture[0] has {first.tokenizer.address}:"
+                f"{name} has the tokenizer {_words(recipe['tokenizer'])}, but {first} has {_words(expected['tokenizer'])}:"
                 " tokenize all corpora of a mixture with one tokenizer"
             )
-        if member.tokens.split != first.split:
+        if recipe["split"] != expected["split"]:
             raise RequestError(
-                f"mixture[{place}] has the split {member.tokens.split}, but mixture[0] has {first.split}, so one would train on"
+                f"{name} has the split {_words(recipe['split'])}, but {first} has {_words(expected['split'])}, so one would train on"
                 " what the other holds out: give all corpora of a mixture one split"
             )
-    shares([member.weight for member in mixture])
+
+
+def _words(form: Json) -> str:
+    """A step's address, or the values of a small recipe."""
+    assert isinstance(form, dict)
+    return str(form["step"]) if "step" in form else ", ".join(f"{name}={value}" for name, value in form.items() if name != "class")
 
 
 def shares(weights: Sequence[float]) -> list[int]:

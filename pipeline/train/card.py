@@ -15,6 +15,8 @@ class Origin:
     address: str
     sources: Mapping[str, Mapping[str, int]]
     """Source → {"documents", "tokens"}."""
+    at: int = 0
+    """The step, from 0, from which on the corpus was trained on."""
 
 
 def model_card(step: Step[Any], origins: Sequence[Origin], facts: Mapping[str, Any]) -> str:
@@ -46,6 +48,7 @@ def model_card(step: Step[Any], origins: Sequence[Origin], facts: Mapping[str, A
             for name, counts in origin.sources.items()
         ),
         "",
+        *_boundaries(origins),
         "The manifest of each corpus names what it was made from, back to every source.",
         "",
         "## Inputs",
@@ -60,6 +63,16 @@ def model_card(step: Step[Any], origins: Sequence[Origin], facts: Mapping[str, A
         "",
     ]
     return "\n".join(lines)
+
+
+def _boundaries(origins: Sequence[Origin]) -> list[str]:
+    """What was trained on from when on, where it was not the same from beginning to end."""
+    begins = sorted({origin.at for origin in origins} - {0})
+    named = [", ".join(dict.fromkeys(origin.address for origin in origins if origin.at == at)) for at in begins]
+    lines = [
+        f"From step {at:,} on, counted from 0, {names} took the place of what came before." for at, names in zip(begins, named, strict=True)
+    ]
+    return [line for sentence in lines for line in (sentence, "")]
 
 
 def _cell(text: str) -> str:

@@ -70,6 +70,25 @@ class Resumed:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """The checkpoints of another run, which did the same as this one in its first steps."""
+
+    folder: str
+    run: str
+    """Its address."""
+    until: int
+    """So many steps are the same."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A whole checkpoint, and the folder that its files lie below."""
+
+    place: str
+    saved: Saved
+
+
+@dataclass(frozen=True)
 class Checkpoints:
     """The checkpoints of one run, as one member of its gang sees them. Every member calls each method."""
 
@@ -78,6 +97,8 @@ class Checkpoints:
     """Their folder in the store."""
     layout: str
     member: Member
+    earlier: tuple[Earlier, ...] = ()
+    """Runs whose checkpoints may be taken over, too."""
 
     def save(self, engine: Engine, steps: int, history: str) -> None:
         """Keep the gang's state after `steps` steps; older checkpoints go once this one is whole."""
@@ -87,32 +108,32 @@ class Checkpoints:
             engine.save(state)
             if self.member.rank == 0:
                 Path(local, HISTORY).write_text(history)
-            mine = self._upload(Path(local), self._step(steps))
+            mine = self._upload(Path(local), _step(self.folder, steps))
         parts = gather(self.member, mine)
         if self.member.rank == 0:
             saved = Saved(steps, self.layout, _merged(parts))
-            self.store.put_new(f"{self._step(steps)}/{MANIFEST}", saved.to_json())
+            self.store.put_new(f"{_step(self.folder, steps)}/{MANIFEST}", saved.to_json())
             self._prune()
 
     def resume(self, engine: Engine) -> Resumed:
         """Load the newest whole checkpoint into the engine, if there is one; raises RunError for one of another layout."""
-        found = self._newest() if self.member.rank == 0 else None
-        saved = gather(self.member, found)[0]
-        if saved is None:
+        newest = self._newest() if self.member.rank == 0 else None
+        found = gather(self.member, newest)[0]
+        if found is None:
             return Resumed()
-        if saved.layout != self.layout:
+        if found.saved.layout != self.layout:
             raise RunError(
-                f"{self.folder} holds a checkpoint of {saved.steps} steps by {saved.layout}, which {self.layout} cannot open:"
+                f"{found.place} holds a checkpoint of {found.saved.steps} steps by {found.saved.layout}, which {self.layout} cannot open:"
                 " run as before, or delete that folder to begin again"
             )
         with tempfile.TemporaryDirectory(prefix="millrace-") as local:
-            for entry in saved.files:
+            for entry in found.saved.files:
                 link = Path(local, _own_name(entry))
                 link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(self._fetch(saved, entry))
+                link.symlink_to(self._fetch(found.place, entry))
             engine.load(Path(local, STATE))
             history = Path(local, HISTORY).read_text()
-        return Resumed(saved.steps, history)
+        return Resumed(found.saved.steps, history)
 
     def _upload(self, local: Path, target: str) -> tuple[FileEntry, ...]:
         """Store files under names that begin with their checksum, so that no half checkpoint is in the way."""
@@ -125,42 +146,61 @@ class Checkpoints:
             entries.append(entry)
         return tuple(entries)
 
-    def _fetch(self, saved: Saved, entry: FileEntry) -> Path:
-        return self.store.local(f"{self._step(saved.steps)}/{entry.path}", entry.checksum)
+    def _fetch(self, place: str, entry: FileEntry) -> Path:
+        return self.store.local(f"{place}/{entry.path}", entry.checksum)
 
-    def _newest(self) -> Saved | None:
-        """The newest checkpoint whose every file is as it was written. A damaged one is told of, and removed."""
-        for steps in reversed(self._there()):
+    def _newest(self) -> Found | None:
+        """The newest whole checkpoint, of this run or of an earlier one."""
+        own = self._whole(self.folder, None)
+        taken = [found for run in self.earlier if (found := self._whole(run.folder, run.until)) is not None]
+        newest = max([*([own] if own else []), *taken], key=lambda found: found.saved.steps, default=None)
+        if newest is not None and newest is not own:
+            log.info("training goes on from %s", newest.place)
+        elif newest is None and self.earlier:
+            runs = ", nor ".join(f"up to step {run.until} in {run.run}" for run in self.earlier)
+            log.warning("there is no checkpoint to go on from %s: training begins with the first step", runs)
+        return newest
+
+    def _whole(self, folder: str, until: int | None) -> Found | None:
+        """The newest checkpoint in a folder whose every file is as it was written. A damaged one is told of; one of this run is removed."""
+        for steps in reversed(self._there(folder)):
+            place = _step(folder, steps)
+            if until is not None and steps > until:
+                continue
             try:
-                saved = Saved.from_json(self.store.get(f"{self._step(steps)}/{MANIFEST}"))
+                saved = Saved.from_json(self.store.get(f"{place}/{MANIFEST}"))
                 for entry in saved.files:
-                    self._fetch(saved, entry)
+                    self._fetch(place, entry)
             except FileNotFoundError:
                 log.warning("the checkpoint of %d steps is only half there and is passed over", steps)
             except (Damaged, ValueError, KeyError, TypeError) as problem:
                 log.warning("the checkpoint of %d steps is damaged and is passed over: %s", steps, problem)
-                self._remove(steps)
+                if folder == self.folder:
+                    self._remove(steps)
             else:
-                return saved
+                return Found(place, saved)
         return None
 
     def _prune(self) -> None:
-        whole = [steps for steps in self._there() if self.store.size(f"{self._step(steps)}/{MANIFEST}") is not None]
-        for steps in self._there():
+        there = self._there(self.folder)
+        whole = [steps for steps in there if self.store.size(f"{_step(self.folder, steps)}/{MANIFEST}") is not None]
+        for steps in there:
             if whole[-KEPT:] and steps < whole[-KEPT:][0]:
                 self._remove(steps)
 
     def _remove(self, steps: int) -> None:
-        self.store.delete(f"{self._step(steps)}/{MANIFEST}")  # first, so that no manifest names what is gone
-        for entry in list(self.store.list(self._step(steps))):
+        place = _step(self.folder, steps)
+        self.store.delete(f"{place}/{MANIFEST}")  # first, so that no manifest names what is gone
+        for entry in list(self.store.list(place)):
             self.store.delete(entry.path)
 
-    def _there(self) -> list[int]:
-        """The steps of which there is anything, in order."""
-        return sorted({steps for entry in self.store.list(self.folder) for steps in _steps(entry.path.removeprefix(f"{self.folder}/"))})
+    def _there(self, folder: str) -> list[int]:
+        """The steps of which there is anything in a folder, in order."""
+        return sorted({steps for entry in self.store.list(folder) for steps in _steps(entry.path.removeprefix(f"{folder}/"))})
 
-    def _step(self, steps: int) -> str:
-        return f"{self.folder}/step-{steps:08d}"
+
+def _step(folder: str, steps: int) -> str:
+    return f"{folder}/step-{steps:08d}"
 
 
 def _steps(path: str) -> Iterator[int]:

@@ -2,20 +2,23 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pipeline.batches.mixture import Weighted, check_mixture
-from pipeline.batches.order import Order, check_corpora
+from pipeline.batches.mixture import Weighted, check_made_alike, check_mixture
+from pipeline.batches.order import Order
+from pipeline.batches.phases import Phase, Stage, check_phases, members_of
 from pipeline.errors import RequestError
 from pipeline.models.base import Architecture, Export
 from pipeline.models.export import write_model
 from pipeline.tokens.shards import TokenShards
+from pipeline.tokens.tokenizer import TokenizerFiles
 from pipeline.train.card import Origin, model_card
-from pipeline.train.checkpoint import METRICS, MODEL, Checkpoint, Checkpoints
+from pipeline.train.checkpoint import METRICS, MODEL, Checkpoint, Checkpoints, Earlier
 from pipeline.train.engine import Engine, Engines, Update
 from pipeline.train.loop import Attend, Course, Loop, json_lines, mfu
 from pipeline.train.peak import peak
@@ -23,9 +26,9 @@ from pipeline.train.plain import PlainEngines
 from pipeline.train.schedule import Schedule
 from pipeline.train.validation import LOOKS, held_out_windows
 from pipeline.workflow.artifact import Artifact
-from pipeline.workflow.fingerprint import execution
+from pipeline.workflow.fingerprint import Json, execution
 from pipeline.workflow.reach import code_digest, code_of
-from pipeline.workflow.step import Context, Facts, Member, Step
+from pipeline.workflow.step import Context, Facts, Member, Reference, Step
 from pipeline.workflow.unit import Unit
 
 
@@ -34,7 +37,8 @@ class Pretrain(Step[Checkpoint]):
     """Train a model from random weights on `token_budget` tokens, in steps of `batch` windows of `context` tokens.
 
     Killed and started again, it goes on from its newest whole checkpoint, and ends in the same weights, bit for bit, where
-    workers, engine and micro-batch are the same.
+    workers, engine and micro-batch are the same. A run with phases to come goes on from a checkpoint of the run without them, too,
+    as long as that one's steps were before they begin: up to there it is the same run.
 
     Facts: `steps`, `tokens`, `loss` {"first", "last"}, `tokens_per_second` (over all steps), `mfu`, `peak` (of one worker's
     device: operations a second, and where the figure is from), `parameters`, `workers`, `flops_per_token`.
@@ -55,6 +59,8 @@ class Pretrain(Step[Checkpoint]):
     """Whether attention stays inside a document or sees all of a window."""
     seed: int = 0
     """Of the first weights and of the order of the data."""
+    then: tuple[Phase, ...] = ()
+    """What takes the place of `mixture` from later steps on."""
     engines: Engines = execution(PlainEngines())
     workers: int = execution(1)
     """Processes of the gang."""
@@ -83,6 +89,13 @@ class Pretrain(Step[Checkpoint]):
             )
         if self.attend not in ("document", "window"):
             raise RequestError(f"attend is {self.attend!r}: use document or window")
+        check_phases(self.mixture, self.then, self.steps)
+
+    @cached_property
+    def recipe(self) -> dict[str, Json]:
+        """As of any step; a run of one phase does not mention any, so that its address is that from before there were phases."""
+        form = super().recipe
+        return form if self.then else {name: value for name, value in form.items() if name != "then"}
 
     @property
     def steps(self) -> int:
@@ -96,24 +109,33 @@ class Pretrain(Step[Checkpoint]):
         return next(rows for rows in range(min(self.micro_batch, share), 0, -1) if share % rows == 0)
 
     def run(self, context: Context) -> Facts:
-        check_corpora(self.mixture, [context.open(part.tokens) for part in self.mixture], self.context)
+        check_made_alike({name: context.open(part.tokens) for name, part in members_of(self.mixture, self.then).items()})
+        self._order(context.open)  # raises what is wrong with the corpora before a gang is started
         return context.gang(self.train, self.workers).facts
 
     def train(self, unit: Unit, member: Member) -> Facts:
         """One member's work; the first one writes the model and the metrics, and its facts count."""
-        corpora = [unit.open(part.tokens) for part in self.mixture]
-        engine = self._engine(corpora[0].vocab_size, member)
-        loop = self._loop(unit, member, engine, corpora)
+        order = self._order(unit.open)
+        vocab_size = order.shards[0].vocab_size
+        engine = self._engine(vocab_size, member)
+        loop = self._loop(unit, member, engine, order)
         with _repeatable(engine):
             rows = loop.run()
         weights = engine.weights()
         if member.rank > 0:
             return {}
-        export = self.model.export(weights, corpora[0].vocab_size, self.context)
+        export = self.model.export(weights, vocab_size, self.context)
         facts = self._facts(loop, rows, export)
-        self._write_model(unit, export, corpora, facts)
+        self._write_model(unit, export, order, facts)
         unit.write(METRICS, json_lines(rows).encode(), ".jsonl", len(rows))
         return facts
+
+    def _order(self, opened: Callable[[Step[TokenShards]], TokenShards]) -> Order:
+        first, *then = (
+            Stage(phase.at, phase.mixture, [opened(part.tokens) for part in phase.mixture])
+            for phase in (Phase(at=0, mixture=self.mixture), *self.then)
+        )
+        return Order(first.mixture, first.shards, self.context, self.batch, self.seed, then)
 
     def _engine(self, vocab_size: int, member: Member) -> Engine:
         """The engine, around a model with the same weights in every member."""
@@ -123,7 +145,7 @@ class Pretrain(Step[Checkpoint]):
         model = self.model.build(vocab_size, self.context)
         return self.engines.start(model, self.update, self.batch // self.workers // self.rows, member)
 
-    def _loop(self, unit: Unit, member: Member, engine: Engine, corpora: Sequence[TokenShards]) -> Loop:
+    def _loop(self, unit: Unit, member: Member, engine: Engine, order: Order) -> Loop:
         course = Course(
             steps=self.steps,
             batch=self.batch,
@@ -137,19 +159,25 @@ class Pretrain(Step[Checkpoint]):
         return Loop(
             course=course,
             engine=engine,
-            order=Order(self.mixture, corpora, self.context, self.batch, self.seed),
-            held_out=held_out_windows(corpora, self.context, self.token_budget),
+            order=order,
+            held_out=held_out_windows(order.shards, self.context, self.token_budget),  # of the first phase: one curve over all of them
             member=member,
             checkpoints=self._checkpoints(unit, member),
-            flops_per_token=self.model.flops_per_token(corpora[0].vocab_size, self.context),
+            flops_per_token=self.model.flops_per_token(order.shards[0].vocab_size, self.context),
             peak=peak(engine.device, self.update.precision),
         )
 
     def _checkpoints(self, unit: Unit, member: Member) -> Checkpoints:
-        """Where checkpoints to resume from lie: those of other code or of other input bytes do not count."""
-        basis = code_digest(code_of(self) | {path: unit.open(step).manifest.content for path, step in self.inputs.items()})
+        """Where checkpoints to resume from lie: this run's own, and those of the runs without its last phases, up to where they begin."""
         workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
-        return Checkpoints(unit.store, f"{unit.address}/work/checkpoints/{basis}", f"{workers} with {self.engines}", member)
+        shorter = [(replace(self, then=self.then[:count]), phase.at) for count, phase in enumerate(self.then)]
+        earlier = tuple(Earlier(run._checkpoints_folder(unit), run.address, at) for run, at in reversed(shorter))
+        return Checkpoints(unit.store, self._checkpoints_folder(unit), f"{workers} with {self.engines}", member, earlier)
+
+    def _checkpoints_folder(self, unit: Unit) -> str:
+        """Checkpoints of other code or of other input bytes do not count."""
+        basis = code_digest(code_of(self) | {path: unit.open(step).manifest.content for path, step in self.inputs.items()})
+        return f"{self.address}/work/checkpoints/{basis}"
 
     def _facts(self, loop: Loop, rows: Sequence[dict[str, Any]], export: Export) -> dict[str, Any]:
         step_tokens = self.batch * self.context
@@ -166,13 +194,19 @@ class Pretrain(Step[Checkpoint]):
             "flops_per_token": loop.flops_per_token,
         }
 
-    def _write_model(self, unit: Unit, export: Export, corpora: Sequence[TokenShards], facts: Facts) -> None:
+    def _write_model(self, unit: Unit, export: Export, order: Order, facts: Facts) -> None:
         """Weights, tokenizer and card, as one folder that transformers opens."""
-        origins = [Origin(address=corpus.address, sources=corpus.facts["sources"]) for corpus in corpora]
+        first = order.shards[0]
+        tokenizer = Reference(of=first.manifest.recipe["tokenizer"]["step"], opens=TokenizerFiles)
+        origins = [
+            Origin(address=corpus.address, sources=corpus.facts["sources"], at=stage.at)
+            for stage in order.stages
+            for corpus in stage.shards
+        ]
         with tempfile.TemporaryDirectory(prefix="millrace-") as local:
             folder = Path(local)
-            write_model(folder, export, corpora[0].end_of_text)
-            shutil.copytree(unit.open(self.mixture[0].tokens.tokenizer).path, folder, dirs_exist_ok=True)
+            write_model(folder, export, first.end_of_text)
+            shutil.copytree(unit.open(tokenizer).path, folder, dirs_exist_ok=True)
             (folder / "README.md").write_text(model_card(self, origins, facts))
             unit.write_folder(MODEL, folder)
 

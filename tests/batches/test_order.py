@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.batches.mixture import Weighted
-from pipeline.batches.order import Order, check_corpora
+from pipeline.batches.order import Order, check_windows
 from pipeline.errors import RequestError
 from pipeline.storage import open_store
 from pipeline.tokens.shards import TRAIN, TokenShards
@@ -133,8 +133,9 @@ def test_the_documents_of_a_step_are_those_whose_tokens_are_in_its_batch(shelf: 
 
 def test_the_next_epoch_of_a_small_corpus_beside_a_large_one_has_another_order(shelf: Shelf) -> None:
     order = shelf.order(MIXTURES[1], 5, 10, 0)
-    count = order._windows[0].count
-    samples = order._interleaving.samples(0, np.arange(3 * count))
+    leg = order._legs[0]
+    count = leg.windows[0].count
+    samples = leg.interleaving.samples(0, np.arange(3 * count))
     rows = [order.batch(int(sample) // 10, slice(int(sample) % 10, int(sample) % 10 + 1)).tokens[0].tolist() for sample in samples]
     first, second, third = rows[:count], rows[count : 2 * count], rows[2 * count :]
     assert sorted(first) == sorted(second) == sorted(third)
@@ -156,12 +157,8 @@ def test_a_source_gives_its_own_documents_alone(shelf: Shelf) -> None:
 
 def test_weights_are_kept_over_a_run(shelf: Shelf) -> None:
     order = shelf.order(MIXTURES[2], 4, 8, 0)
-    small = {row["id"] for row in plain_documents(shelf.built[SMALL_TOKENS.address], None)}
-    rows = [
-        order.shards[corpus] is shelf.built[SMALL_TOKENS.address] for step in range(50) for corpus in order._locate(step, slice(None))[0]
-    ]
-    assert abs(sum(rows) - len(rows) / 4) < 1
-    assert small
+    corpora, _ = order._legs[0].locate(np.arange(400))
+    assert abs((corpora == 1).sum() - 400 / 4) < 1
 
 
 def test_another_seed_gives_another_order(shelf: Shelf) -> None:
@@ -173,7 +170,7 @@ def test_a_corpus_too_small_for_one_window_is_refused_by_size(shelf: Shelf) -> N
     tokens = shelf.built[SMALL_TOKENS.address]
     length = tokens.facts["documents"]["train"] + tokens.facts["tokens"]["train"]
     mixture = (Weighted(SMALL_TOKENS),)
-    check_corpora(mixture, [tokens], length - 1)
+    check_windows(mixture, [tokens], length - 1)
     with pytest.raises(RequestError, match=f"has {length} tokens to train on.* lower context, or add documents"):
         shelf.order(mixture, length, 1, 0)
 
@@ -187,9 +184,3 @@ def test_an_unknown_source_is_refused_with_those_there_are(shelf: Shelf) -> None
 def test_sizes_below_one_are_refused(shelf: Shelf, context: int, batch: int) -> None:
     with pytest.raises(RequestError, match=r"(context|batch) is -?\d+: use at least 1"):
         shelf.order(MIXTURES[0], context, batch, 0)
-
-
-def test_tokenizers_that_differ_are_refused_before_a_shard_is_opened(shelf: Shelf) -> None:
-    other = replace(SMALL_TOKENS, tokenizer=replace(TOKENIZER, vocab_size=270))
-    with pytest.raises(RequestError, match="tokenize all corpora of a mixture with one tokenizer"):
-        Order((Weighted(LARGE_TOKENS), Weighted(other)), (), 4, 1, 0)

@@ -13,9 +13,18 @@ from tests.jobs.test_refresh import PAGES, write
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trace")
     write(folder / "data", {f"{page}.jsonl": [text] for page, text in enumerate(PAGES)})
-    options = ["--sources", str(folder / "data"), "--root", str(folder / "root"), "--cluster", "none", "--compute.engine", "plain"]
+    options = [
+        "--sources",
+        "data",
+        "--root",
+        "root",
+        "--cluster",
+        "none",
+        "--compute.engine",
+        "plain",
+    ]  # the same documents held out anywhere
     small = ["--validation", "0.4", "--vocab-size", "300", "--context", "16", "--token-budget", "2048"]
-    assert job("pretrain", "tiny", *small, *options).code == 0
+    assert job("pretrain", "tiny", *small, *options, folder=folder).code == 0
     return folder / "root"
 
 
