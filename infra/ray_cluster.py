@@ -16,8 +16,10 @@ import logging
 import os
 import re
 import secrets
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,10 +57,11 @@ def cluster(where: str, workers: int | None = None) -> Iterator[Executor]:
         yield InlineExecutor()
         return
     start = where == "local" and INSIDE_JOB not in os.environ
-    if start:
-        _start(workers)
-    else:
-        _connect("auto" if where == "local" else where)
+    with _own_signals():
+        if start:
+            _start(workers)
+        else:
+            _connect("auto" if where == "local" else where)
     import ray
 
     from infra.ray_executor import RayExecutor
@@ -67,6 +70,15 @@ def cluster(where: str, workers: int | None = None) -> Iterator[Executor]:
         yield RayExecutor(workers=None if start else workers, fixed=start)
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray takes SIGTERM for itself and ends the process with a dump of it; who starts Ray here has said already what is to be done."""
+    mine = signal.getsignal(signal.SIGTERM)
+    yield
+    if mine is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, mine)
 
 
 def _keep_quiet() -> None:

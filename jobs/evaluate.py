@@ -13,11 +13,13 @@ from jobs.checkpoints import checkpoint_manifest, checkpoint_step
 from jobs.command import Invocation, Result, execute
 from jobs.launch import carry_out, outcome_result, planned, show_plan
 from jobs.recipe import CorpusRecipe
+from pipeline.errors import RequestError
 from pipeline.evaluate.base import EvalTask
 from pipeline.evaluate.evaluate import Evaluate
 from pipeline.evaluate.perplexity import Perplexity
 from pipeline.storage import Store, open_store
 from pipeline.tokens.shards import TokenShards
+from pipeline.workflow.artifact import read_manifest
 from pipeline.workflow.step import Reference, Step
 from pipeline.workflow.unit import open_artifact
 
@@ -43,6 +45,11 @@ class EvaluateRecipe:
             return CorpusRecipe(sources=self.sources, similarity=None, tokenizer=tokenizer, validation=1.0).tokens
         inputs = checkpoint_manifest(checkpoint.of, store).inputs
         trained_on = next(named["address"] for path, named in inputs.items() if path.startswith("mixture"))
+        if read_manifest(store, trained_on) is None:
+            raise RequestError(
+                f"{trained_on}, which {checkpoint.of} was trained on, is no longer there, nor what it held out:"
+                " name text to score by --sources"
+            )
         return Reference(of=trained_on, opens=TokenShards)
 
 

@@ -47,6 +47,8 @@ def explain_filters(invocation: Invocation[CorpusRecipe]) -> Result:
 
 def explained(recipe: CorpusRecipe, sample: Sample) -> Result:
     """What the recipe's filters would do to a sample of its sources."""
+    if recipe.against or recipe.good or recipe.bad:
+        raise RequestError("filters alone are explained, not --against, --good and --bad: leave these out here")
     for ingest in recipe.ingests:
         ingest.check()
     quarantined, read = Counter[str](), Counter[str]()

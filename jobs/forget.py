@@ -16,7 +16,7 @@ from typing import Any
 
 from infra.lease import Lease
 from jobs.command import Invocation, Options, Result, execute
-from jobs.history.erasure import Found, erase, find, matching, named
+from jobs.history.erasure import Found, erase, find, made_from, matching, named
 from jobs.history.exposure import exposures
 from jobs.history.prospect import as_it_grows
 from jobs.history.states import State, corpora, folder_of, recipe_of
@@ -26,6 +26,7 @@ from pipeline.errors import MillraceError, RequestError, RunError
 from pipeline.storage import Store, open_store
 
 SHOWN = 5
+LISTED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def forget(invocation: Invocation[ForgetRecipe]) -> Result:
     before = read_tombstones(store)
     found = _found(recipe, store, before)
     if options.plan:
-        return {"built": [], "skipped": [], "forgotten": sorted(found.documents), "seen_by": _seen_by(store, found)}
+        return {"built": [], "skipped": [], **_told(found), "seen_by": _seen_by(store, found), "remains_in": _remains(store, found)}
     with Lease(store, "forgotten.lease"):
         record = _record(recipe, store, found) if found.documents else None
         outcomes = [_rebuilt(state, options, store) for state in corpora(store)]
@@ -66,9 +67,10 @@ def forget(invocation: Invocation[ForgetRecipe]) -> Result:
     return {
         "built": [address for outcome in outcomes for address in outcome["built"]],
         "skipped": [address for outcome in outcomes for address in outcome["skipped"]],
-        "forgotten": sorted(found.documents),
+        **_told(found),
         "record": record.path if record else None,
         "seen_by": record.seen_by if record else {},
+        "remains_in": record.remains_in if record else [],
         "erased": erased,
         "corpora": [outcome["state"] for outcome in outcomes],
     }
@@ -117,11 +119,12 @@ def _ids_in(file: str | None) -> set[str]:
 class Recorded:
     path: str
     seen_by: dict[str, Any]
+    remains_in: list[str]
 
 
 def _record(recipe: ForgetRecipe, store: Store, found: Found) -> Recorded:
     """Put what is found on record, with the checkpoints that saw it: their data can be followed now, and no longer when it is erased."""
-    seen_by = _seen_by(store, found)
+    seen_by, remains_in = _seen_by(store, found), _remains(store, found)
     hows = {"--ids": recipe.ids, "--match": recipe.match, "--file": recipe.file}
     tombstone = Tombstone(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -131,8 +134,19 @@ def _record(recipe: ForgetRecipe, store: Store, found: Found) -> Recorded:
         documents=tuple(found.documents[key] for key in sorted(found.documents)),
         spared=tuple(sorted(found.spared)),
         seen_by=seen_by,
+        remains_in=tuple(remains_in),
     )
-    return Recorded(add_tombstone(store, tombstone), seen_by)
+    return Recorded(add_tombstone(store, tombstone), seen_by, remains_in)
+
+
+def _told(found: Found) -> dict[str, Any]:
+    """What is forgotten, and where it stood."""
+    documents = [found.documents[key] for key in sorted(found.documents)]
+    return {"forgotten": [document.id for document in documents], "origins": [document.origin for document in documents]}
+
+
+def _remains(store: Store, found: Found) -> list[str]:
+    return made_from(store, found.documents) if found.documents else []
 
 
 def _seen_by(store: Store, found: Found) -> dict[str, Any]:
@@ -165,8 +179,12 @@ def show(result: Result) -> str:
     """What was forgotten, and who had seen it."""
     count = len(result["forgotten"])
     lines = [f"{'forgotten' if 'erased' in result else 'to be forgotten'}: {count:,} document{'' if count == 1 else 's'}"]
+    pairs = list(zip(result["forgotten"], result["origins"], strict=True))
+    lines += [f"  {document_id}  {origin}" for document_id, origin in pairs[:LISTED]]
+    lines += [f"  and {len(pairs) - LISTED:,} more"] if len(pairs) > LISTED else []
     for checkpoint, seen in result["seen_by"].items():
         lines += [f"{checkpoint}: {seen}"] if isinstance(seen, str) else [_seen(checkpoint, key, steps) for key, steps in seen.items()]
+    lines += [f"made from it, and yours to delete or to train anew: {address}" for address in result["remains_in"]]
     if "erased" in result:
         lines += [f"erased: {path}" for path in result["erased"]]
         lines += [f"corpus: {state['tokenize']} (state {state['number']})" for state in result["corpora"]]

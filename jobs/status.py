@@ -9,6 +9,7 @@ if not __package__:  # run as a script: from anywhere, installed or not, and wit
 from dataclasses import asdict, dataclass
 
 from jobs.command import Invocation, Result, execute
+from pipeline.errors import RequestError
 from pipeline.storage import open_store
 from pipeline.workflow.journal import statuses
 
@@ -24,7 +25,11 @@ class StatusRecipe:
 def status(invocation: Invocation[StatusRecipe]) -> Result:
     """The state of every step that the root knows of, in the order in which they were heard of."""
     options = invocation.options
-    rows = [asdict(row) for row in statuses(open_store(options.root)) if invocation.recipe.step in (None, row.address.split("/")[0])]
+    there = statuses(open_store(options.root))
+    asked, names = invocation.recipe.step, sorted({row.address.split("/")[0] for row in there})
+    if names and asked is not None and asked not in names:
+        raise RequestError(f"no step named {asked!r} is in {options.root}: choose one of {', '.join(names)}")
+    rows = [asdict(row) for row in there if asked in (None, row.address.split("/")[0])]
     return {"built": [], "skipped": [], "root": options.root, "steps": rows}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from jobs.checkpoints import checkpoint_manifest
 from jobs.command import Invocation, Result, execute
+from jobs.history.erasure import holds
 from jobs.history.exposure import exposures, order_of, steps_of
 from pipeline.errors import RequestError
 from pipeline.storage import Store, open_store
@@ -43,7 +44,10 @@ def trace(invocation: Invocation[TraceRecipe]) -> Result:
     if recipe.step is not None:
         return answer | _documents(store, recipe.checkpoint, recipe.step)
     if recipe.document is not None:
-        return answer | {"document": recipe.document, "checkpoints": _steps(store, recipe.checkpoint, recipe.document)}
+        seen = _steps(store, recipe.checkpoint, recipe.document)
+        if not any(seen.values()) and not holds(store, recipe.document):
+            raise RequestError(f"no document of {store.url} has the id {recipe.document}: see the column id of the documents")
+        return answer | {"document": recipe.document, "checkpoints": seen}
     assert recipe.artifact is not None
     if read_manifest(store, recipe.artifact) is None:
         raise RequestError(f"there is no artifact {recipe.artifact} in {store.url}: python jobs/status.py lists those there are")
@@ -75,7 +79,8 @@ def _ancestry(store: Store, address: str, seen: set[str]) -> Iterator[dict[str, 
         manifest = read_manifest(store, address)
         inputs = {path: needed["address"] for path, needed in manifest.inputs.items()} if manifest else {}
         waiting += inputs.values()
-        yield {"address": address, "there": manifest is not None, "inputs": inputs}
+        source = manifest.recipe.get("source") if manifest else None
+        yield {"address": address, "there": manifest is not None, "inputs": inputs, **({"source": source} if source else {})}
 
 
 def show(result: Result) -> str:
@@ -89,7 +94,10 @@ def show(result: Result) -> str:
 
 
 def _made(row: dict[str, Any]) -> str:
-    made_from = ", ".join(f"{path} {address}" for path, address in row["inputs"].items())
+    parts = [f"{path} {address}" for path, address in row["inputs"].items()]
+    source = row.get("source", {})
+    named = [str(source[name]) for name in ("class", "location", "dataset", "snapshot") if name in source]
+    made_from = ", ".join([*parts, *([" ".join(named)] if named else [])])
     return f"{row['address']}{'' if row['there'] else ' (no longer there)'}{' ← ' if made_from else ''}{made_from}"
 
 

@@ -90,17 +90,45 @@ def erase(store: Store, document_ids: Collection[str]) -> list[str]:
     return touched
 
 
+def holds(store: Store, document_id: str) -> bool:
+    """Whether any file of a root holds a document."""
+    wanted = pa.array([document_id])
+    return any(_holds(store, entry, wanted) for entry in _holding(store))
+
+
+def made_from(store: Store, document_ids: Collection[str]) -> list[str]:
+    """What was made from artifacts that hold one of the documents, and is no text itself: tokenizers, models, what they wrote.
+
+    It is not erased, since it cannot be told what of the documents is in it.
+    """
+    wanted = pa.array(sorted(document_ids), pa.string())
+    touched = {entry.path for entry in list(_holding(store)) if _holds(store, entry, wanted)}
+    tainted = {manifest.address for manifest in _naming(store, touched)}
+    waiting = [manifest for manifest in _manifests(store) if manifest.address not in tainted]
+    made: list[str] = []
+    while found := [manifest for manifest in waiting if any(needed["address"] in tainted for needed in manifest.inputs.values())]:
+        made += [manifest.address for manifest in found]
+        tainted |= {manifest.address for manifest in found}
+        waiting = [manifest for manifest in waiting if manifest.address not in tainted]
+    return sorted(made)
+
+
 def _holds(store: Store, entry: Entry, wanted: pa.Array) -> bool:
     return any(pc.any(pc.is_in(batch["id"], wanted)).as_py() for batch in _batches(store, entry, ["id"]))
 
 
 def _naming(store: Store, paths: set[str]) -> Iterator[Manifest]:
     """The manifests that name one of these files."""
+    return (manifest for manifest in _manifests(store) if any(file.place(manifest.address) in paths for file in manifest.files))
+
+
+def _manifests(store: Store) -> Iterator[Manifest]:
+    """The manifests in force."""
     for entry in store.list(""):
         address = entry.path.removesuffix("/manifest.json")
         if entry.path == manifest_path(address) and address.count("/") == 1:
             manifest = read_manifest(store, address)
-            if manifest is not None and any(file.place(address) in paths for file in manifest.files):
+            if manifest is not None:
                 yield manifest
 
 

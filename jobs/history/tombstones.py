@@ -43,6 +43,8 @@ class Tombstone:
     """The ids of copies of the same texts that were not asked for."""
     seen_by: Any
     """Checkpoint → document id → the steps in which it was trained on; what could not be said is said in words."""
+    remains_in: tuple[str, ...] = ()
+    """What was made from the documents, directly or not, and is no text itself: tokenizers, models, samples."""
 
     def to_json(self) -> bytes:
         return as_utf8(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
@@ -53,6 +55,7 @@ class Tombstone:
             found = json.loads(data)
             found["documents"] = tuple(Gone(**document) for document in found["documents"])
             found["spared"] = tuple(found["spared"])
+            found["remains_in"] = tuple(found["remains_in"])
             return cls(**found)
         except (ValueError, TypeError, KeyError) as problem:
             raise Damaged(f"{where} is no record of forgotten documents ({problem}): restore it, or they may come back") from problem

@@ -27,6 +27,6 @@ RECIPE = PretrainRecipe(
     batch=8,
     token_budget=3_600_000,
     schedule=Schedule(peak=4e-3, warmup=0.05, floor=0.0, decay="linear"),
-    compute=Compute(workers=2, micro_batch=4, save_every=500),
+    compute=Compute(workers=2, micro_batch=4, save_every=200),
     prompts=("def test", "The"),
 )

@@ -10,8 +10,8 @@ FORGOTTEN = "forgotten"
 
 
 def text_digest(text: str) -> str:
-    """128 bits of a text as it was read, in hexadecimal digits."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    """128 bits of a text as it was read, in hexadecimal digits; white space counts as one space, and at the ends not at all."""
+    return hashlib.blake2b(" ".join(text.split()).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def location_of(origin: str) -> str:

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from numpy.typing import NDArray
@@ -71,16 +71,21 @@ class Loop:
     peak: Peak
     reported_at: float = -math.inf
     """When the last report was made, on this member's clock."""
+    validated: dict[str, float] = field(default_factory=dict)
+    """The last held-out loss, for reports between two looks at it."""
 
     def run(self) -> list[dict[str, Any]]:
         """Train to the last step; returns a row of metrics for every step since the first."""
         resumed = self.checkpoints.resume(self.engine)
         rows = [json.loads(line) for line in resumed.history.splitlines()]
         begun = time.perf_counter() - (rows[-1]["seconds"] if rows else 0.0)
+        if rows:
+            self._report(rows[-1])
         for done in range(resumed.steps + 1, self.course.steps + 1):
             row = self._step(done)
             if self.held_out is not None and (done % self.course.validate_every == 0 or done == self.course.steps):
                 row["validation_loss"] = self._validate(self.held_out)
+                self.validated = {"validation_loss": row["validation_loss"]}
             row["seconds"] = round(time.perf_counter() - begun, 3)
             rows.append(row)
             self._report(row)
@@ -152,7 +157,7 @@ class Loop:
         if now - self.reported_at >= REPORT_SECONDS or row["step"] == self.course.steps:
             self.reported_at = now
             used = mfu(row["tokens_per_second"], self.flops_per_token, self.peak, self.member.size)
-            self.member.report({**row, "steps": self.course.steps, "mfu": used})
+            self.member.report({**self.validated, **row, "steps": self.course.steps, "mfu": used})
 
 
 def mfu(tokens_per_second: float, flops_per_token: int, peak: Peak, size: int) -> float:

@@ -29,7 +29,7 @@ SILENT_SECONDS = 30.0
 """A run whose heartbeat is older is taken for interrupted."""
 JOURNALS_READ = 50
 ERROR_CHARACTERS = 300
-GOES_ON = "the same command goes on from there"
+GOES_ON = "the same command goes on from the last unit or checkpoint"
 
 
 class Journal:

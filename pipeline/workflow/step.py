@@ -127,8 +127,11 @@ class Reference(Step[A]):
     def inputs(self) -> dict[str, Step[Any]]:
         return {}
 
+    def check(self) -> None:
+        raise RequestError(f"{self.of} is not in this root, or no longer: name one that is (python jobs/status.py lists them)")
+
     def run(self, context: Context) -> Facts:  # noqa: ARG002 - there is nothing to run
-        raise RequestError(f"{self.of} is not built in this root: name one that is (python jobs/status.py lists them)")
+        raise RequestError(f"{self.of} is not in this root, or no longer")
 
 
 def without_steps(form: Json) -> Json:

@@ -141,7 +141,7 @@ def test_in_a_submitted_job_local_is_the_cluster_that_it_runs_in(ray_cluster: Ru
     for package in ("pipeline", "infra", "tests"):
         shutil.copytree(PROJECT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "script.py").write_text(SCRIPT + "import os; print('RAN IN', os.getcwd())\n")
-    done = submit(ray_cluster.jobs, ["python", "script.py", "local", store.url], folder)
+    done = submit(ray_cluster.jobs, [sys.executable, "script.py", "local", store.url], folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "runtime_resources" in done.stdout.split("RAN IN ")[1].splitlines()[0]
     assert left(corpus(), store)

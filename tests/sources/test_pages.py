@@ -1,8 +1,10 @@
 """Web pages: their encoding, their main text, and the process that reads them."""
 
+import gc
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,13 @@ from tests.sources.web_archives import html, record, response
 CHINESE = "\u6211\u4eec\u7684\u4e2d\u6587\u7f51\u9875"
 SENTENCE = "L'\u00e9t\u00e9 dernier, nous sommes all\u00e9s \u00e0 la mer avec des amis. "
 FRENCH = "\u00e9t\u00e9 \u00e0 No\u00ebl"
+
+
+@pytest.fixture(autouse=True)
+def pages_end_in_their_own_thread() -> Iterator[None]:
+    """A tree of resiliparse must end in the thread that made it: here that is a test's, and not one that happens to collect garbage."""
+    yield
+    gc.collect()
 
 
 @pytest.mark.parametrize("compression", COMPRESSED)

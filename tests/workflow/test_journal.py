@@ -77,7 +77,7 @@ def test_a_running_step_tells_how_far_it_is(store: Store, monkeypatch: pytest.Mo
 def test_a_run_that_fell_silent_is_interrupted_and_says_since_when(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     status = asked_while(store, monkeypatch, later=300)["numbers"]
     assert status.state == "interrupted"
-    assert status.detail == "not heard of for 5 min, at 1 of 3 units of write: the same command goes on from there"
+    assert status.detail == "not heard of for 5 min, at 1 of 3 units of write: the same command goes on from the last unit or checkpoint"
 
 
 def test_a_heart_beats_while_a_long_unit_says_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_training_tells_its_own_words(store: Store, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("pipeline.workflow.run.check_balance", _interrupt)
     with pytest.raises(KeyboardInterrupt):
         run([step], store, InlineExecutor(), listeners(store))
-    assert seen(store)["trained"].detail == "stopped at step 1, loss 2.5: the same command goes on from there"
+    assert seen(store)["trained"].detail == "stopped at step 1, loss 2.5: the same command goes on from the last unit or checkpoint"
 
 
 def _interrupt(*_: Any) -> None:
@@ -136,7 +136,7 @@ def test_an_interrupted_step_says_where_it_stopped(store: Store, monkeypatch: py
     with pytest.raises(KeyboardInterrupt):
         run([Numbers()], store, InlineExecutor(), listeners(store))
     status = seen(store)["numbers"]
-    assert (status.state, status.detail) == ("interrupted", "stopped at 2 of 3 units of write: the same command goes on from there")
+    assert (status.state, status.detail) == ("interrupted", "stopped at 2 of 3 units of write: the same command goes on from the last unit or checkpoint")
 
 
 def test_a_killed_run_is_interrupted(tmp_path: Path) -> None:
