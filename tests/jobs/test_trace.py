@@ -51,7 +51,12 @@ def test_an_artifact_leads_back_to_its_sources(root: Path) -> None:
 
 
 def test_a_step_that_was_not_taken_and_an_artifact_that_is_not_there_are_refused(root: Path) -> None:
-    for arguments, words in ((["--step", "100000"], "was trained for"), (["--artifact", "clean/00"], "no artifact clean/00")):
+    wrong = {
+        ("--step", "100000"): "was trained for",
+        ("--artifact", "clean/00"): "no artifact clean/00",
+        ("--document", "00"): "has the id 00",
+    }
+    for arguments, words in wrong.items():
         done = job("trace", "--root", str(root), *arguments)
         assert done.code == 2
         assert words in done.error

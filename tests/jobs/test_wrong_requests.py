@@ -33,6 +33,7 @@ WRONG = {
     "nothing to forget": (["forget"], ["--ids"]),
     "an evaluation set that is not there": (["corpus", "--sources", "text.txt", "--against", "no/set.jsonl"], ["no/set.jsonl"]),
     "good examples without bad ones": (["corpus", "--sources", "text.txt", "--good", "text.txt"], ["--bad"]),
+    "evaluation sets for filters": (["explain", "--sources", "text.txt", "--against", "text.txt"], ["--against", "leave these out"]),
     "nothing to trace": (["trace"], ["--document", "--step", "--artifact"]),
 }
 

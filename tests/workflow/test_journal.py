@@ -136,7 +136,8 @@ def test_an_interrupted_step_says_where_it_stopped(store: Store, monkeypatch: py
     with pytest.raises(KeyboardInterrupt):
         run([Numbers()], store, InlineExecutor(), listeners(store))
     status = seen(store)["numbers"]
-    assert (status.state, status.detail) == ("interrupted", "stopped at 2 of 3 units of write: the same command goes on from the last unit or checkpoint")
+    words = "stopped at 2 of 3 units of write: the same command goes on from the last unit or checkpoint"
+    assert (status.state, status.detail) == ("interrupted", words)
 
 
 def test_a_killed_run_is_interrupted(tmp_path: Path) -> None:
