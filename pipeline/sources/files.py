@@ -81,6 +81,8 @@ class Files(Source):
 
     def among(self, files: Sequence[ListedFile], first_seen: str) -> "Files":
         """Some of the listed files, as a source: those that were met first in one state of the location."""
+        if first_seen == self.snapshot and tuple(files) == self.listing.files:
+            return self
         listing = Listing(self.listing.location, tuple(files))
         source = replace(self, snapshot=listing.snapshot, first_seen="" if first_seen == listing.snapshot else first_seen)
         source.__dict__["listing"] = listing

@@ -95,6 +95,13 @@ def test_a_first_refresh_is_the_corpus_itself(folder: Path, store: Store) -> Non
     assert as_it_grows(recipe(folder), store).recipe.tokens.address == recipe(folder).tokens.address
 
 
+def test_what_is_left_out_for_its_format_stays_on_record(folder: Path, store: Store) -> None:
+    (folder / "picture.png").write_bytes(b"png")
+    prospect = as_it_grows(recipe(folder), store)
+    manifests = built(prospect, store).manifests
+    assert manifests[prospect.recipe.ingests[0].address].facts["left_out"] == {".png": 1}
+
+
 def test_token_shards_stay_as_they_are_and_new_ones_are_added(folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.sources.listing.MOST_UNIT_BYTES", 1)
     first = as_it_grows(recipe(folder), store)
