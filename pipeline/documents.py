@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.workflow.artifact import Artifact, FileEntry
 from pipeline.workflow.unit import Unit
@@ -205,6 +206,16 @@ class Tally:
         source = self.sources.setdefault(document.source, {"kept": 0, "characters": 0, "dropped": 0})
         source["kept"] += 1
         source["characters"] += len(document.text)
+
+    def keep_batch(self, batch: pa.RecordBatch) -> None:
+        """Count the documents of a record batch, all of which are kept."""
+        self.read += batch.num_rows
+        self.kept += batch.num_rows
+        lengths = pa.table({"source": batch["source"], "characters": pc.utf8_length(batch["text"])})
+        for row in lengths.group_by("source").aggregate([("characters", "sum"), ("characters", "count")]).to_pylist():
+            counts = self.sources.setdefault(row["source"], {"kept": 0, "characters": 0, "dropped": 0})
+            counts["kept"] += row["characters_count"]
+            counts["characters"] += row["characters_sum"]
 
     def drop(self, reason: str, source: str) -> None:
         self.read += 1

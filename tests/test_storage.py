@@ -6,8 +6,6 @@ import pickle
 import socket
 import subprocess
 import threading
-import urllib.request
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,21 +22,10 @@ ODD = "文档/a b#?%+é.txt"
 
 
 @pytest.fixture
-def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
+def s3(bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
     """A store of its own in a new bucket."""
-    environment = {
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-east-1",
-        "MILLRACE_CACHE": str(tmp_path / "cache"),
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"bucket-{uuid.uuid4().hex}"
-    urllib.request.urlopen(urllib.request.Request(f"{s3_endpoint}/{bucket}", method="PUT")).close()
-    return open_store(f"s3://{bucket}/deep/prefix/")
+    monkeypatch.setenv("MILLRACE_CACHE", str(tmp_path / "cache"))
+    return open_store(f"{bucket}/deep/prefix/")
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -119,7 +119,8 @@ def first_parts(sources: Sequence[Source], tombstones: int) -> tuple[Part, ...]:
 
 def grown_parts(parts: Sequence[Part], sources: Sequence[Source], tombstones: int) -> tuple[Part, ...]:
     """What is left of earlier parts, in their order, and behind them what is new."""
-    left = [replace(part, files=kept) for part in parts if (kept := _left(part, sources[part.source])) != ()]
+    there = [frozenset(_files(source) or ()) for source in sources]
+    left = [replace(part, files=kept) for part in parts if (kept := _left(part, sources[part.source], there[part.source])) != ()]
     known = {(part.source, file) for part in left for file in part.files or ()}
     whole = {part.source for part in left if part.files is None}
     new = []
@@ -135,11 +136,10 @@ def _files(source: Source) -> tuple[ListedFile, ...] | None:
     return source.listing.files if isinstance(source, Files) else None
 
 
-def _left(part: Part, source: Source) -> tuple[ListedFile, ...] | None:
+def _left(part: Part, source: Source, there: frozenset[ListedFile]) -> tuple[ListedFile, ...] | None:
     """The files of a part that are as they were; None for one that is read whole and has not changed, () where nothing is left."""
     if not isinstance(source, Files):
         return None if source.snapshot == part.snapshot else ()
-    there = frozenset(source.listing.files)
     return tuple(file for file in part.files or () if file in there)
 
 

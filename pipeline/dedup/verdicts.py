@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.documents import Dropped, Tally
@@ -71,7 +70,7 @@ class Parting:
             first += batch.num_rows
             rest = batch.filter(pa.array(keep))
             if rest.num_rows:
-                self._keep(rest)
+                self.tally.keep_batch(rest)
                 yield rest
 
     def _drop(self, batch: pa.RecordBatch, rows: NDArray[np.int64], verdicts: pa.Table) -> None:
@@ -79,12 +78,3 @@ class Parting:
         for document, verdict in zip(documents, verdicts.to_pylist(), strict=True):
             self.tally.drop(verdict["reason"], document["source"])
             self.ledger.append(Dropped(document["id"], document["origin"], verdict["reason"], verdict["match_id"], verdict["similarity"]))
-
-    def _keep(self, batch: pa.RecordBatch) -> None:
-        self.tally.read += batch.num_rows
-        self.tally.kept += batch.num_rows
-        lengths = pa.table({"source": batch["source"], "characters": pc.utf8_length(batch["text"])})
-        for row in lengths.group_by("source").aggregate([("characters", "sum"), ("characters", "count")]).to_pylist():
-            counts = self.tally.sources.setdefault(row["source"], {"kept": 0, "characters": 0, "dropped": 0})
-            counts["kept"] += row["characters_count"]
-            counts["characters"] += row["characters_sum"]

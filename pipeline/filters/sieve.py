@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.documents import KEPT, SCHEMA, Dropped, Tally, write_dropped, write_tables
 from pipeline.workflow.unit import Unit
@@ -40,20 +39,9 @@ def sift(unit: Unit, batches: Iterable[pa.RecordBatch], judge: Judge) -> dict[st
             keep[rows] = False
             rest = batch.filter(pa.array(keep))
             if rest.num_rows:
-                _count(tally, rest)
+                tally.keep_batch(rest)
                 yield rest
 
     write_tables(unit, KEPT, SCHEMA, kept())
     write_dropped(unit, ledger)
     return tally.facts()
-
-
-def _count(tally: Tally, batch: pa.RecordBatch) -> None:
-    """Count documents that are kept."""
-    tally.read += batch.num_rows
-    tally.kept += batch.num_rows
-    lengths = pa.table({"source": batch["source"], "characters": pc.utf8_length(batch["text"])})
-    for row in lengths.group_by("source").aggregate([("characters", "sum"), ("characters", "count")]).to_pylist():
-        counts = tally.sources.setdefault(row["source"], {"kept": 0, "characters": 0, "dropped": 0})
-        counts["kept"] += row["characters_count"]
-        counts["characters"] += row["characters_sum"]

@@ -4,7 +4,6 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -13,20 +12,8 @@ from hypothesis import strategies as st
 from pipeline.dedup import clusters, deduplicate
 from pipeline.dedup.deduplicate import Deduplicate
 from pipeline.errors import RequestError
-from pipeline.workflow.receipt import Receipt
-from pipeline.workflow.unit import UnitTask
 from tests.dedup.corpora import Drop, Given, by_the_rule, deduplicated, jaccard, result_of
-
-
-class Backwards:
-    """Does the units of a phase in the opposite order."""
-
-    def units(self, tasks: Sequence[UnitTask]) -> Iterator[tuple[int, Receipt]]:
-        for task in reversed(tasks):
-            yield task.index, task.run()
-
-    def gang(self, *_: object) -> None:
-        raise NotImplementedError
+from tests.executors import Backwards
 
 
 def page(number: int, length: int = 120) -> list[str]:

@@ -25,7 +25,7 @@ from pipeline.storage import open_store
 from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 from pipeline.workflow.unit import open_artifact
-from tests.filters.executors import Backwards
+from tests.executors import Backwards
 from tests.filters.texts import CHINESE, ENGLISH, Given
 
 Build = Callable[[Decontaminate], Documents]

@@ -24,7 +24,7 @@ from pipeline.storage import open_store
 from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 from pipeline.workflow.unit import open_artifact
-from tests.filters.executors import Backwards
+from tests.executors import Backwards
 from tests.filters.texts import Given
 
 Build = Callable[[Any], Any]

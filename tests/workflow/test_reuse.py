@@ -17,7 +17,7 @@ from tests.workflow.steps import Numbers
 
 @dataclass(frozen=True, kw_only=True)
 class Squares(Step[Any]):
-    """The square of each number, a unit each, and how often `hint` was left before."""
+    """A power of each number, a unit each."""
 
     numbers: tuple[Step[Any], ...]
     power: int = 2
@@ -27,7 +27,6 @@ class Squares(Step[Any]):
     def run(self, context: Context) -> Mapping[str, Any]:
         items = [(place, entry) for place, step in enumerate(self.numbers) for entry in context.open(step).files("numbers")]
         receipts = list(context.map(self.square, items, stands_for=lambda item: item[1].checksum))
-        context.remember("last", receipts[-1])
         return {"total": sum(receipt.facts["square"] for receipt in receipts)}
 
     def square(self, unit: Unit, item: tuple[int, FileEntry]) -> Mapping[str, Any]:
