@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.2
 WATCH_SECONDS = 1.0
+ENDING_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -83,27 +84,28 @@ class Gang:
         import ray
 
         self.fallen.clear()
-        outcome: list[Exception | None] = []
+        fit = Fit()
         mailbox = _mailbox()
         try:
             with tempfile.TemporaryDirectory(prefix="millrace-gang-", ignore_cleanup_errors=True) as folder:
                 trainer = self._trainer(mailbox, folder)
                 # in a thread of its own, so that Ray leaves the driver's signals alone
-                thread = threading.Thread(target=lambda: outcome.append(_fit(trainer)), name="millrace-gang", daemon=True)
-                thread.start()
-                self._relay(mailbox, thread)
+                threading.Thread(target=fit.run, args=(trainer,), name="millrace-gang", daemon=True).start()
+                try:
+                    self._relay(mailbox, fit)
+                finally:
+                    fit.end()
         finally:
             ray.kill(mailbox)
-        return outcome[0]
+        return fit.problem
 
-    def _relay(self, mailbox: Any, thread: threading.Thread) -> None:
+    def _relay(self, mailbox: Any, fit: "Fit") -> None:
         """In the driver's main thread: listeners are called here, and an interruption arrives here."""
         import ray
 
         came, mention, ended = set[int](), time.monotonic() + PATIENCE_SECONDS, False
         while not ended:
-            thread.join(POLL_SECONDS)
-            ended = not thread.is_alive()  # what is in the mailbox then is all that there will be
+            ended = fit.over.wait(POLL_SECONDS)  # what is in the mailbox then is all that there will be
             for word in map(pickle.loads, ray.get(mailbox.take.remote())):
                 match word:
                     case Came(rank):
@@ -162,12 +164,38 @@ class Gang:
         )
 
 
-def _fit(trainer: Any) -> Exception | None:
-    try:
-        trainer.fit()
-    except Exception as problem:
-        return problem
-    return None
+@dataclass
+class Fit:
+    """A call of Ray Train's `fit` in a thread: how it failed, if it did, and whether it is over.
+
+    The thread itself cannot be asked: in Python 3.11 one whose `join` was interrupted is taken for ended.
+    """
+
+    problem: Exception | None = None
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, trainer: Any) -> None:
+        try:
+            trainer.fit()
+        except Exception as problem:
+            self.problem = problem
+        finally:
+            self.over.set()
+
+    def end(self) -> None:
+        """Where the driver is told to end meanwhile: end the controller, and with it the gang's processes and the call.
+
+        Ray would end the driver on the spot, without a word of ours, where a call still waits when Ray is shut down.
+        """
+        from ray import ActorID, JobID, get_runtime_context
+        from ray._private import state, worker
+
+        until = time.monotonic() + ENDING_SECONDS
+        while not self.over.is_set() and time.monotonic() < until:
+            for name, actor in state.actors(job_id=JobID.from_hex(get_runtime_context().get_job_id())).items():
+                if actor["ActorClassName"] == "TrainController" and actor["State"] != "DEAD":
+                    worker.global_worker.core_worker.kill_actor(ActorID.from_hex(name), True)
+            self.over.wait(POLL_SECONDS)
 
 
 class Lost(RunError):
