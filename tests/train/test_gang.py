@@ -6,8 +6,6 @@ from shutil import copytree
 from typing import Any
 
 import pytest
-import torch
-from torch import distributed
 from torch.multiprocessing.spawn import spawn
 
 from pipeline.storage import Store, open_store
@@ -15,6 +13,7 @@ from pipeline.train.plain import PlainEngine
 from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 from pipeline.workflow.unit import Unit
+from tests.train.meeting import meeting
 from tests.train.tiny import Lone, pretrain, weights_of
 
 STEPS = 12
@@ -24,17 +23,15 @@ class PulledPlug(Exception):
     """What ends a run in the middle, in every member at once."""
 
 
-def _member(rank: int, undisturbed: str, disturbed: str, meeting: str) -> None:
+def _member(rank: int, undisturbed: str, disturbed: str, place: str) -> None:
     """One of two members: trains in one root without a break, and in the other with one."""
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
-    _train(undisturbed, rank)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PlainEngine, "step", _failing(at=8))
-        with pytest.raises(PulledPlug):
-            _train(disturbed, rank)
-    _train(disturbed, rank)
-    distributed.destroy_process_group()
+    with meeting(Path(place), rank, 2):
+        _train(undisturbed, rank)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(PlainEngine, "step", _failing(at=8))
+            with pytest.raises(PulledPlug):
+                _train(disturbed, rank)
+        _train(disturbed, rank)
 
 
 def _train(root: str, rank: int) -> None:

@@ -10,6 +10,7 @@ from torch.multiprocessing.spawn import spawn
 from pipeline.models.llama import Llama
 from pipeline.train.engine import AdamW, Update
 from pipeline.train.plain import PlainEngine, PlainEngines
+from tests.train.meeting import meeting
 from tests.train.tiny import Lone
 
 VOCABULARY, ROWS, CONTEXT = 50, 8, 16
@@ -88,16 +89,14 @@ def test_bf16_stays_near_fp32_and_keeps_its_weights_in_fp32() -> None:
 
 
 def _member(rank: int, size: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)
-    engine = PlainEngine(model(), Update(), 2, Lone(rank, size))
-    for step in range(5):
-        share = (part.chunk(size)[rank].chunk(2) for part in windows(step))
-        for inputs, targets in zip(*share, strict=True):
-            engine.backward(engine.loss(inputs, targets))
-        engine.step(RATE)
-    torch.save(engine.weights(), f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
+    with meeting(Path(folder, "meeting"), rank, size):
+        engine = PlainEngine(model(), Update(), 2, Lone(rank, size))
+        for step in range(5):
+            share = (part.chunk(size)[rank].chunk(2) for part in windows(step))
+            for inputs, targets in zip(*share, strict=True):
+                engine.backward(engine.loss(inputs, targets))
+            engine.step(RATE)
+        torch.save(engine.weights(), f"{folder}/{rank}.pt")
 
 
 @pytest.mark.slow
