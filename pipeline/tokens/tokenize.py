@@ -2,13 +2,15 @@
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.documents import Documents
 from pipeline.errors import RequestError
@@ -80,25 +82,43 @@ class Tokenize(Step[TokenShards]):
         return counts
 
     def _encode_batch(self, batch: pa.RecordBatch, encoder: Encoder, writers: dict[str, ShardWriter], counts: dict[str, Any]) -> None:
-        encoded = encoder.encode_batch(batch.column("text").to_pylist())
-        rows = shard_batch(batch.column("id"), encoded, batch.column("source"), writers[TRAIN].vocab_size)
-        sizes = pc.binary_length(batch.column("text"))
-        held_out = self.split.held_out_of(batch.column("id").to_pylist())
-        for kind, chosen in ((TRAIN, ~held_out), (VALIDATION, held_out)):
-            counts["bytes"][kind] += pc.sum(sizes.filter(pa.array(chosen))).as_py() or 0
-            for source, mine in _by_source(rows.filter(pa.array(chosen))):
-                writers[kind].add(source, mine)
-                found = {"documents": mine.num_rows, "tokens": token_count(mine)}
-                for name, count in found.items():
-                    counts[name][kind] += count
-                if kind == TRAIN:
-                    _add(counts["sources"].setdefault(source, dict.fromkeys(found, 0)), found)
+        order, groups = _grouped(batch.column("source"), self.split.held_out_of(batch.column("id").to_pylist()))
+        texts = batch.column("text").to_pylist()
+        sizes = pc.binary_length(batch.column("text")).to_numpy()[order]
+        encoded = encoder.encode_batch([texts[place] for place in order])
+        rows = shard_batch(batch.column("id").take(order), encoded, batch.column("source").take(order), writers[TRAIN].vocab_size)
+        for group in groups:
+            mine = rows.slice(group.start, group.stop - group.start)
+            writers[group.kind].add(group.source, mine)
+            found = {"documents": mine.num_rows, "tokens": token_count(mine)}
+            for name, count in (found | {"bytes": int(sizes[group.start : group.stop].sum(dtype=np.int64))}).items():
+                counts[name][group.kind] += count
+            if group.kind == TRAIN:
+                _add(counts["sources"].setdefault(group.source, dict.fromkeys(found, 0)), found)
 
 
-def _by_source(rows: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The rows of each source, in order; sources in order of their first row."""
-    for source in pc.unique(rows.column("source")).to_pylist():
-        yield source, rows.filter(pc.equal(rows.column("source"), source))
+@dataclass(frozen=True)
+class _Group:
+    """Documents of one kind and one source, from one place to another in an order."""
+
+    kind: str
+    source: str
+    start: int
+    stop: int
+
+
+def _grouped(sources: pa.Array, held_out: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[_Group]]:
+    """An order that keeps documents of one kind and source together, sources in order of their first document, and its groups."""
+    encoded = sources.dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    keys = held_out * len(names) + encoded.indices.to_numpy()
+    order = np.argsort(keys, kind="stable")
+    present, starts = np.unique(keys[order], return_index=True)
+    stops = [*starts[1:].tolist(), len(keys)]
+    return order, [
+        _Group(KINDS[key // len(names)], names[key % len(names)], start, stop)
+        for key, start, stop in zip(present.tolist(), starts.tolist(), stops, strict=True)
+    ]
 
 
 def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:

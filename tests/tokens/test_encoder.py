@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from pipeline.tokens.encoder import (
     COMPARED_STRIDE,
+    SOUGHT_STRIDE,
     Compared,
     Encoded,
     Encoder,
@@ -145,8 +146,9 @@ def test_an_encoder_that_fails_is_not_the_reference(reference: Reference) -> Non
 
 def test_odd_documents_are_compared_beside_an_even_sample() -> None:
     texts = ["plain"] * (2 * COMPARED_STRIDE)
-    texts[7], texts[300 - COMPARED_STRIDE] = "zero\u200bwidth", "e\u0301"
-    assert compared_places(texts) == [0, 7, COMPARED_STRIDE, 300 - COMPARED_STRIDE]
+    for place in (SOUGHT_STRIDE, 3 * SOUGHT_STRIDE, 3 * SOUGHT_STRIDE + 1):
+        texts[place] = "zero\u200bwidth, e\u0301"
+    assert compared_places(texts) == [0, SOUGHT_STRIDE, 3 * SOUGHT_STRIDE, COMPARED_STRIDE]
 
 
 def test_a_tokenizer_that_the_fast_encoder_does_not_know_is_left_to_the_reference(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
