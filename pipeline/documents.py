@@ -8,18 +8,22 @@ import json
 import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.workflow.artifact import Artifact, FileEntry
 from pipeline.workflow.unit import Unit
 
+Numbers = NDArray[np.int64]
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -39,7 +43,7 @@ DROPPED_SCHEMA = pa.schema(
         ("similarity", pa.float64()),  # how much, from 0 to 1: for a duplicate the true Jaccard similarity, else as the stage says
     ]
 )
-BATCH_BYTES = 8 << 20
+BATCH_BYTES = 1 << 20
 KEPT, DROPPED = "documents", "dropped"
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
 
@@ -166,6 +170,14 @@ def write_dropped(unit: Unit, dropped: Sequence[Dropped]) -> FileEntry:
     return write_tables(unit, DROPPED, DROPPED_SCHEMA, [_batch(dropped, DROPPED_SCHEMA)] if dropped else [])
 
 
+@contextmanager
+def _opened(place: Path, columns: Sequence[str] = ()) -> Iterator[Any]:
+    fields = [SCHEMA.get_field_index(name) for name in columns]
+    options = pa.ipc.IpcReadOptions(included_fields=sorted(fields))
+    with pa.memory_map(str(place)) as source, pa.ipc.open_file(source, options=options) as reader:
+        yield reader
+
+
 class Documents(Artifact):
     """An artifact of documents: shards in order, each with the ledger of what was dropped beside it."""
 
@@ -173,11 +185,23 @@ class Documents(Artifact):
     def shards(self) -> tuple[FileEntry, ...]:
         return self.files(KEPT)
 
-    def batches(self, shard: FileEntry) -> Iterator[pa.RecordBatch]:
-        """The record batches of a shard, one in memory at a time."""
-        with pa.memory_map(str(self.local(shard))) as source, pa.ipc.open_file(source) as reader:
+    def batches(self, shard: FileEntry, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """The record batches of a shard, one in memory at a time: all columns, or those that are named, in the order of SCHEMA."""
+        with _opened(self.local(shard), columns) as reader:
             for place in range(reader.num_record_batches):
                 yield reader.get_batch(place)
+
+    def batches_with(self, shard: FileEntry, rows: Numbers, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Only those record batches that hold some of these rows of the shard (in order), each with the number of its first row."""
+        place = self.local(shard)
+        with _opened(place, ("source",)) as counter, _opened(place, columns) as reader:
+            first = 0
+            for number in range(counter.num_record_batches):
+                count = counter.get_batch(number).num_rows  # of a column that weighs next to nothing
+                since, until = np.searchsorted(rows, [first, first + count])
+                if since < until:
+                    yield first, reader.get_batch(number)
+                first += count
 
     def read(self, shard: FileEntry) -> Iterator[Document]:
         """The documents of a shard, in order."""

@@ -15,6 +15,8 @@ from pipeline.dedup.verdicts import VERDICTS
 from pipeline.workflow.artifact import FileEntry
 from pipeline.workflow.unit import Unit
 
+FILTER = 1 << 20
+"""The places of a filter for keys that occur several times; a key that does not may pass it by chance."""
 EDGES = pa.schema([("later", pa.int64()), ("earliest", pa.int64())])
 
 
@@ -66,11 +68,22 @@ def _in_part(keys: NDArray[np.uint64], part: tuple[int, int]) -> NDArray[np.int6
     return np.arange(keys.size) if count == 1 else np.flatnonzero(keys % np.uint64(count) == np.uint64(number))
 
 
-def _equal(*keys: NDArray[np.generic]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _equal(*keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The places whose keys are equal to those of an earlier place, and the earliest such place of each."""
+    places = _perhaps_equal(keys[-1])
+    keys = tuple(key[places] for key in keys)
     order = np.lexsort(keys)
     again = np.ones(max(order.size - 1, 0), bool)
     for key in keys:
         again &= key[order[1:]] == key[order[:-1]]
     leader = np.maximum.accumulate(np.where(again, 0, np.arange(1, order.size)), dtype=np.int64) if again.size else np.empty(0, np.int64)
-    return order[1:][again], order[leader[again]]
+    return places[order[1:][again]], places[order[leader[again]]]
+
+
+def _perhaps_equal(key: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The places whose key others have too, and a few more: to sort values is ten times faster than to sort places by them."""
+    values = np.sort(key)
+    several = values[1:][values[1:] == values[:-1]]
+    marked = np.zeros(FILTER, bool)
+    marked[several % np.uint64(FILTER)] = True
+    return np.flatnonzero(marked[key % np.uint64(FILTER)])

@@ -180,7 +180,7 @@ class Deduplicate(Step[Documents]):
         from pipeline.dedup.scratch import write_table
         from pipeline.dedup.sketch import sketch_batch, sketch_schema
 
-        batches = unit.open(self.documents[shard.source]).batches(shard.entry)
+        batches = unit.open(self.documents[shard.source]).batches(shard.entry, ("id", "text"))
         sketches = (sketch_batch(batch, self.banding, self.shingle, self.unit == "character") for batch in batches)
         write_table(unit.write, SKETCHES, sketch_schema(self.banding), sketches)
         return {}
@@ -237,7 +237,7 @@ class Deduplicate(Step[Documents]):
         assert self.banding is not None
         shard = gathering.shard
         chosen = wanted(read_scratch(unit, gathering.members), read_scratch(unit, gathering.sketch), shard.first)
-        batches = unit.open(self.documents[shard.source]).batches(shard.entry)
+        batches = unit.open(self.documents[shard.source]).batches_with(shard.entry, chosen.rows, ("id", "text"))
         gathered = gather(batches, chosen, shard.first, self.shingle, self.unit == "character")
         write_bins(unit, "bins", gathered_schema(self.banding.bands), gathered)
         return {}

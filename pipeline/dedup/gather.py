@@ -31,11 +31,11 @@ def wanted(members: pa.Table, sketch: pa.Table, first: int) -> Wanted:
 
 
 def gather(
-    batches: Iterable[pa.RecordBatch], wanted: Wanted, first: int, width: int, characters: bool
+    batches: Iterable[tuple[int, pa.RecordBatch]], wanted: Wanted, first: int, width: int, characters: bool
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """(bin, record batch) pairs of a shard, from its record batches."""
-    schema, passed = gathered_schema(wanted.bands.shape[1]), 0
-    for batch in batches:
+    """(bin, record batch) pairs of a shard, from those of its record batches that hold wanted rows, each with its first row."""
+    schema = gathered_schema(wanted.bands.shape[1])
+    for passed, batch in batches:
         since, until = np.searchsorted(wanted.rows, [passed, passed + batch.num_rows])
         rows = wanted.rows[since:until]
         columns = [
@@ -47,7 +47,6 @@ def gather(
         gathered = pa.record_batch(columns, schema=schema)
         for number in np.unique(wanted.bins[since:until]).tolist():
             yield number, gathered.filter(pa.array(wanted.bins[since:until] == number))
-        passed += batch.num_rows
 
 
 def shingle_sets(texts: pa.LargeStringArray, rows: NDArray[np.int64], width: int, characters: bool) -> pa.LargeListArray:

@@ -140,7 +140,7 @@ class RemoveRepeats(Step[Documents]):
         """The digests and places of a shard's passages."""
         from pipeline.dedup.passages import note
 
-        batches = unit.open(self.documents[shard.source]).batches(shard.entry)
+        batches = unit.open(self.documents[shard.source]).batches(shard.entry, ("id", "text"))
         return {"passages": note(unit, ((batch["id"], self.passages(batch["text"])) for batch in batches))}
 
     def match(self, unit: Unit, chosen: "Range") -> Facts:

@@ -24,6 +24,7 @@ from pipeline.workflow.unit import Unit
 
 log = logging.getLogger(__name__)
 KINDS = (TRAIN, VALIDATION)
+READ = ("id", "text", "source")
 COUNTED = ("documents", "tokens", "bytes")
 
 
@@ -66,10 +67,10 @@ class Tokenize(Step[TokenShards]):
         encoders = open_encoders(tokenizer.path / TOKENIZER)
         if encoders.compared is not None:
             try:
-                return self._encode(unit, documents.batches(shard), encoders.compared, tokenizer)
+                return self._encode(unit, documents.batches(shard, READ), encoders.compared, tokenizer)
             except NotTheReference as problem:
                 log.warning("the reference encodes %s, since %s", shard.path, problem)
-        return self._encode(unit, documents.batches(shard), encoders.reference, tokenizer)
+        return self._encode(unit, documents.batches(shard, READ), encoders.reference, tokenizer)
 
     def _encode(self, unit: Unit, batches: Iterable[pa.RecordBatch], encoder: Encoder, tokenizer: TokenizerFiles) -> Facts:
         counts: dict[str, Any] = {name: dict.fromkeys(KINDS, 0) for name in COUNTED} | {"sources": {}}

@@ -83,7 +83,7 @@ class TrainTokenizer(Step[TokenizerFiles]):
         """One unit: sample, train, write."""
         steps = self.documents if isinstance(self.documents, tuple) else (self.documents,)
         corpora = [unit.open(step) for step in steps]
-        batches = chain.from_iterable(corpus.batches(shard) for corpus in corpora for shard in corpus.shards)
+        batches = chain.from_iterable(corpus.batches(shard, ("id", "text")) for corpus in corpora for shard in corpus.shards)
         sample = sample_of(batches, self.split, self.sample_bytes)
         if not sample.heap:
             raise RunError(
