@@ -9,6 +9,7 @@ import json
 import os
 import pkgutil
 import re
+import shutil
 import signal
 import sys
 import time
@@ -20,6 +21,8 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 
 from jobs import recipes
+from jobs.filters import REGISTRY, filters_help
+from jobs.terminal import cut, room
 from pipeline.errors import MillraceError, RequestError
 from pipeline.workflow.plan import Rebuild
 
@@ -102,10 +105,11 @@ def parse(job: str, recipe_type: type[R], arguments: Sequence[str], default: str
     output, complaints = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(complaints):
-            parsed = tyro.cli(form, args=list(rest), prog=program, config=(tyro.conf.EnumChoicesFromValues,), description=about)
+            config = (tyro.conf.EnumChoicesFromValues,)
+            parsed = tyro.cli(form, args=list(rest), prog=program, config=config, description=about, registry=REGISTRY)
     except SystemExit as exit_:
         if exit_.code in (0, None):
-            raise SystemExit(0, output.getvalue()) from None
+            raise SystemExit(0, output.getvalue() + _below(recipe)) from None
         raise RequestError(_one_line(complaints.getvalue())) from None
     return Invocation(parsed.recipe, parsed.options, None if more is None else parsed.more)
 
@@ -125,6 +129,11 @@ def _about(recipe_type: type, with_recipes: bool) -> str:
     words = (recipe_type.__doc__ or "").strip()
     names = ", ".join(name for name in recipe_names() if isinstance(_recipe(name), recipe_type)) if with_recipes else ""
     return f"{words} Recipes: {names}." if names else words
+
+
+def _below(recipe: object) -> str:
+    """The words below the options of a recipe that has filters."""
+    return filters_help(shutil.get_terminal_size().columns) if hasattr(recipe, "filters") else ""
 
 
 def recipe_names() -> list[str]:
@@ -166,7 +175,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _report(problem: Exception) -> int:
-    """Say on one line what happened and the remedy; a fault of ours comes with its traceback."""
+    """Say on one line what happened and the remedy, and below it what else is to be seen; a fault of ours comes with its traceback."""
     match problem:
         case MillraceError():
             message = str(problem)
@@ -178,6 +187,8 @@ def _report(problem: Exception) -> int:
             traceback.print_exception(problem, file=sys.stderr)
             message = f"{type(problem).__name__}: {problem}"
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    for note in getattr(problem, "__notes__", ()):
+        print(f"  {cut(note, room() - 2)}", file=sys.stderr)
     return WRONG_REQUEST if isinstance(problem, RequestError) else FAILED
 
 

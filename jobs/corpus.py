@@ -34,7 +34,7 @@ def corpus(invocation: Invocation[CorpusRecipe]) -> Result:
     prospect = as_it_was(invocation.recipe, store)
     tokens = prospect.recipe.tokens
     looks = invocation.more.at(tokens)
-    targets = (tokens, *looks)
+    targets = (*invocation.more.budgets(tokens.documents), tokens, *looks)
     outcome = carry_out("corpus", targets, invocation.options)
     if outcome is None:
         return planned(targets, invocation.options)

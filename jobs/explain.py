@@ -6,7 +6,6 @@ if not __package__:  # run as a script: from anywhere, installed or not, and wit
 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -15,12 +14,13 @@ from typing import Any
 
 from jobs.command import Invocation, Result, execute
 from jobs.recipe import CorpusRecipe
+from jobs.terminal import cut, room
 from pipeline.documents import Document
 from pipeline.errors import RequestError
 from pipeline.filters.clean import Clean
 from pipeline.filters.explanation import Explanation, Finding, explain, spread
 
-WIDEST, BAR = 100, 16
+BAR = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +113,13 @@ def show(result: Result) -> str:
     """The result as a page for a terminal."""
     if "plan" in result:
         return "nothing would be built: the filters would be asked about a sample of the sources"
-    counts, width = result["documents"], min(shutil.get_terminal_size().columns, WIDEST)
+    counts, width = result["documents"], room()
     sampled, kept = counts["sampled"], counts["kept"]
     whole = f"all {sampled:,} documents" if sampled == counts["read"] - sum(counts["quarantined"].values()) else f"{sampled:,} documents"
     lines = [f"looked at {whole} of {counts['read']:,} records", f"kept {kept:,} ({_percent(kept, sampled)}), dropped {sampled - kept:,}"]
     lines += [f"  − {number:>9,}  {reason}" for reason, number in counts["dropped"].items() if reason == "empty"]
     if not result["filters"]:
-        lines.append("the recipe has no filters: name one that has, such as python_library")
+        lines.append("the recipe has no filters: name some with --filters (--help lists them)")
     elif sampled:
         lines += [
             "",
@@ -155,18 +155,10 @@ def _row(name: str, drops: str, share: str, first: str, bar: str) -> str:
 
 def _quoted(example: dict[str, str], width: int) -> Iterator[str]:
     """An example on a few lines: where it is from, and how its text begins."""
-    yield f"      {_cut(example['origin'][::-1], width - 6)[::-1]}"
-    yield f"      │ {_cut(example['text'], width - 8)}"
+    yield f"      {cut(example['origin'][::-1], width - 6)[::-1]}"
+    yield f"      │ {cut(example['text'], width - 8)}"
     if "edited" in example:
-        yield f"      → {_cut(example['edited'], width - 8)}"
-
-
-def _cut(text: str, cells: int) -> str:
-    """Text on one line of so many cells, in which Chinese takes two a character, and nothing that commands a terminal."""
-    from rich.cells import cell_len, set_cell_size
-
-    line = " ".join("".join(character if character.isprintable() else " " for character in text[: 4 * cells]).split())
-    return line if cell_len(line) <= cells else f"{set_cell_size(line, cells - 1).rstrip()}…"
+        yield f"      → {cut(example['edited'], width - 8)}"
 
 
 def _percent(part: int, whole: int) -> str:

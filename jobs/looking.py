@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.command import Options, Result
 from jobs.launch import report_page
+from pipeline.documents import Documents
+from pipeline.filters.drop_budget import DropBudget
 from pipeline.report.look.look import Look
 from pipeline.report.page import looked_at, write_report
 from pipeline.report.words import compact, count, percent
 from pipeline.storage import open_store
 from pipeline.tokens.tokenize import Tokenize
+from pipeline.workflow.step import Step
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,7 +27,19 @@ NARROW, MEDIUM, WIDE = 22, 34, 44
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looking:
+class Allowing:
+    """How much may be lost. What is built does not depend on it."""
+
+    drop_budget: float | None = None
+    """Share of a source's documents that a stage after reading (filters, duplicates, …) may drop before the run fails; None: all."""
+
+    def budgets(self, documents: Step[Documents]) -> tuple[DropBudget, ...]:
+        """What is to be built before the rest, so that a run ends where too much was dropped."""
+        return () if self.drop_budget is None else DropBudget.of(documents, self.drop_budget)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looking(Allowing):
     """How closely to look."""
 
     report: bool = False

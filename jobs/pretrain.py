@@ -13,6 +13,7 @@ from jobs.history.prospect import Prospect, as_it_was
 from jobs.history.states import State, folder_of, ingests_of, latest, tokenizer_of
 from jobs.history.tombstones import read_tombstones
 from jobs.launch import carry_out, corpus_result, outcome_result, planned, report_page, show_corpus, show_plan
+from jobs.looking import Allowing
 from jobs.recipe import PretrainRecipe
 from pipeline.errors import RequestError
 from pipeline.storage import Store, open_store
@@ -31,10 +32,11 @@ def pretrain(invocation: Invocation[PretrainRecipe]) -> Result:
     store = open_store(invocation.options.root)
     prospect = _on_states(invocation.recipe, store) if invocation.recipe.states else as_it_was(invocation.recipe, store)
     recipe = prospect.recipe
+    targets = (*(invocation.more or Allowing()).budgets(recipe.documents), *recipe.targets)
     if invocation.options.plan:
-        return planned(recipe.targets, invocation.options)
+        return planned(targets, invocation.options)
     try:
-        outcome = carry_out("pretrain", recipe.targets, invocation.options)
+        outcome = carry_out("pretrain", targets, invocation.options)
     finally:  # a run that ends early leaves a state to go on from
         if not recipe.states and read_manifest(store, recipe.tokens.address):
             prospect.record(store, "pretrain")
@@ -107,4 +109,4 @@ def show(result: Result) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(execute("pretrain", PretrainRecipe, pretrain, show, default="python_library"))
+    raise SystemExit(execute("pretrain", PretrainRecipe, pretrain, show, default="python_library", more=Allowing()))

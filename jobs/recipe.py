@@ -63,7 +63,7 @@ class CorpusRecipe:
     mend: bool = False
     """Mend mis-decoded text with ftfy."""
     filters: tuple[Filter, ...] = ()
-    """What a document must pass, in order."""
+    """What a document must pass, in order; --filters alone: nothing."""
     against: tuple[str, ...] = ()
     """Evaluation sets (JSON Lines): documents that hold a part of an example are dropped."""
     good: tuple[str, ...] = ()

@@ -46,7 +46,7 @@ def refreshed(recipe: CorpusRecipe, options: Options, looking: Looking) -> Resul
     prospect = as_it_grows(recipe, store)
     tokens = prospect.recipe.tokens
     looks = looking.at(tokens)
-    targets: tuple[Step[Any], ...] = (tokens, *looks)
+    targets: tuple[Step[Any], ...] = (*looking.budgets(tokens.documents), tokens, *looks)
     changed = {name: asdict(change) for name, change in prospect.changes.items()}
     if options.plan:
         return {**planned(targets, options), "changes": changed}

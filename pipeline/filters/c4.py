@@ -20,7 +20,9 @@ CITATION = re.compile(r"\[[0-9]*\]|\[edit\]|\[citation needed\]")
 
 @dataclass(frozen=True, kw_only=True)
 class C4(Editor):
-    """The rules of Raffel et al. 2020 (T5, https://arxiv.org/abs/1910.10683, 2.2), as its published pipeline has them.
+    """Keeps the lines of pages that are sentences, and pages with a few of these.
+
+    The rules of Raffel et al. 2020 (T5, https://arxiv.org/abs/1910.10683, 2.2), as its published pipeline has them.
 
     A line is removed if it does not end in a sentence's mark or a closing quote, or ends in an ellipsis
     ("no-end-mark"), has fewer than `least_words` ("few-words"), a word of more than `longest_word` characters
@@ -35,6 +37,9 @@ class C4(Editor):
     characters); the paper's text says three words a line. The marks of other scripts end a line too, a Chinese
     character is a word, and a bad word in a script without spaces is found wherever it stands. Sentences are counted
     by their marks, where the pipeline asks a model: abbreviations count.
+
+    It is a rule for pages: of Chinese verse it takes out the titles, which end in no mark, and lines of fewer than five
+    characters, and it drops poems of two sentences, one in four. Chinese list items that end in "；" go, as in English.
     """
 
     least_words: int = 5

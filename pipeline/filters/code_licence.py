@@ -33,13 +33,14 @@ PERMISSIVE = (
 
 @dataclass(frozen=True, kw_only=True)
 class CodeLicence(Filter):
-    """Keeps source code whose licence is one of `keep` (SPDX identifiers, by default the permissive ones).
+    """Keeps source code whose licence allows its use.
 
-    The licence is the file's own SPDX-License-Identifier, else the one whose usual header begins it, else `license` in
-    its meta (an identifier, an expression, or a list of which all must be kept). An expression is kept if it can be met:
-    "GPL-2.0-only OR MIT" is. Others are dropped as "other-licence", and files that name none as "unknown-licence",
-    unless `unknown` is kept. After Kocetkov et al. 2022 (The Stack, https://arxiv.org/abs/2211.15533), who go by
-    repositories. A header is no legal advice: files without one may be under their project's licence.
+    It is to be one of `keep` (SPDX identifiers, by default the permissive ones). The licence is the file's own
+    SPDX-License-Identifier, else the one whose usual header begins it, else `license` in its meta (an identifier, an
+    expression, or a list of which all must be kept). An expression is kept if it can be met: "GPL-2.0-only OR MIT" is.
+    Others are dropped as "other-licence", and files that name none as "unknown-licence", unless `unknown` is kept.
+    After Kocetkov et al. 2022 (The Stack, https://arxiv.org/abs/2211.15533), who go by repositories. A header is no
+    legal advice: files without one may be under their project's licence.
     """
 
     keep: tuple[str, ...] = PERMISSIVE

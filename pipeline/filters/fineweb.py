@@ -16,14 +16,16 @@ LETTERS_OF_A_HAN, LETTERS_OF_A_KANA = 4, 3
 
 @dataclass(frozen=True, kw_only=True)
 class FineWeb(Filter):
-    """The three rules that FineWeb added to those of C4 and Gopher, with their published thresholds.
+    """Drops pages of menus, lists and fragments, by the rules that FineWeb added.
 
-    Penedo et al. 2024 (https://arxiv.org/abs/2406.17557, 3.6) drop a page if, of its lines that are not blank, the
-    share that ends in a mark is at most `ended_lines`, or the share shorter than `short` characters is at least
-    `short_lines`, or if the characters in lines that occurred before are at least `duplicate_characters` of all.
+    There are three, with their published thresholds. Penedo et al. 2024 (https://arxiv.org/abs/2406.17557, 3.6) drop a
+    page if, of its lines that are not blank, the share that ends in a mark is at most `ended_lines`, or the share
+    shorter than `short` characters is at least `short_lines`, or if the characters in lines that occurred before are
+    at least `duplicate_characters` of all.
 
     A line's marks are those of C4 with the apostrophe and the ellipsis. Lines are measured in English characters: a Han
-    character counts as four and a Kana as three, so that a line of eight Han characters is not short.
+    character counts as four and a Kana as three, so that a line of eight Han characters is not short. Verse in shorter
+    lines is dropped in Chinese as it is in English: one in ten classical poems.
     """
 
     ended_lines: float = 0.12

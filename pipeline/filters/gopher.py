@@ -16,7 +16,9 @@ CHINESE = ("的", "是", "不", "了", "在", "有", "也", "和")
 
 @dataclass(frozen=True, kw_only=True)
 class GopherQuality(Filter):
-    """The quality rules of Rae et al. 2021 (Gopher, https://arxiv.org/abs/2112.11446, A.1.1) with their defaults.
+    """Keeps prose: Gopher's rules on length, words, symbols and stop words.
+
+    The quality rules of Rae et al. 2021 (Gopher, https://arxiv.org/abs/2112.11446, A.1.1) with their defaults.
 
     - `words`: 50 to 100,000 words;
     - `letters`: a mean word length of 3 to 10 characters, and a letter in 80 % of the words;
@@ -26,7 +28,8 @@ class GopherQuality(Filter):
 
     The parts are the filters of the same rules, and their docstrings say how each counts. The paper's rules are for
     English; for Chinese the words 的 是 不 了 在 有 也 和 are added to the eight, so that prose of either language
-    passes, and a text in another language, or classical verse, is "few-stop-words": give `stop_words=0` there.
+    passes, and a text in another language, or classical verse, is "few-stop-words": give `stop_words=0` there. A
+    Chinese character is a word, so most poems are "too-few-words" before that, and rightly: they are short.
     """
 
     words: WordCount = WordCount()

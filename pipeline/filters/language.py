@@ -38,12 +38,13 @@ KANA_SHARE, MOST_LETTERS = 0.1, 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Language(Filter):
-    """Keeps documents in one of the languages `keep`, told with at least the probability `least`.
+    """Keeps documents in the languages that are named.
 
-    A document is judged by up to three pieces of 100 characters, from its beginning, middle and end. The script
-    decides where it is that of one language (see `identify`); otherwise a naive Bayes model over byte n-grams (Lui and
-    Baldwin 2012, langid.py, https://aclanthology.org/P12-3005) as py3langid trained it, among the languages of the
-    script. Of source code it is seldom sure: leave this filter out there.
+    These are `keep`, each told with at least the probability `least`. A document is judged by up to three pieces of
+    100 characters, from its beginning, middle and end. The script decides where it is that of one language (see
+    `identify`); otherwise a naive Bayes model over byte n-grams (Lui and Baldwin 2012, langid.py,
+    https://aclanthology.org/P12-3005) as py3langid trained it, among the languages of the script. Of source code it is
+    seldom sure: leave this filter out there.
 
     "zh" keeps Chinese however it is written, "zh-Hans" what is written in simplified and "zh-Hant" what is written in
     traditional characters. A text of characters that both write is either.

@@ -9,10 +9,11 @@ from pipeline.filters.words import words_of
 
 @dataclass(frozen=True, kw_only=True)
 class WordCount(Filter):
-    """Keeps documents of `least` to `most` words (None: no limit); what a word is, `pipeline.filters.words` says.
+    """Keeps documents of a usual length in words.
 
-    Defaults: Rae et al. 2021 (Gopher, https://arxiv.org/abs/2112.11446, A.1.1). They drop most of what is short by
-    nature, such as poems of four lines: give a smaller `least` there.
+    From `least` to `most` of them (None: no limit); what a word is, `pipeline.filters.words` says. Defaults: Rae et
+    al. 2021 (Gopher, https://arxiv.org/abs/2112.11446, A.1.1). They drop most of what is short by nature, such as
+    poems of four lines: give a smaller `least` there.
     """
 
     least: int = 50
@@ -28,9 +29,10 @@ class WordCount(Filter):
 
 @dataclass(frozen=True, kw_only=True)
 class CharacterCount(Filter):
-    """Keeps documents of `least` to `most` characters (Unicode code points, white space included; None: no limit).
+    """Keeps documents of a usual length in characters.
 
-    Default: Data-Juicer's text length filter (Chen et al. 2023, https://arxiv.org/abs/2309.02033).
+    From `least` to `most` of them (Unicode code points, white space included; None: no limit). Default: Data-Juicer's
+    text length filter (Chen et al. 2023, https://arxiv.org/abs/2309.02033).
     """
 
     least: int = 10

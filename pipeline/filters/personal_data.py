@@ -13,13 +13,14 @@ from pipeline.filters.identifiers import KINDS, NAMES, Kind
 
 @dataclass(frozen=True, kw_only=True)
 class PersonalData(Editor):
-    """Finds what names or reaches a person (personally identifiable information), and masks it or drops the document.
+    """Masks e-mail addresses and numbers of telephones, cards and accounts.
 
-    - `kinds`: what is looked for. "email"; "phone" (international numbers that begin with +, Chinese mobile numbers and
-      those with an area code); "ip-address" (public IPv4 and IPv6); "identity-card" (Chinese resident identity cards: 18
-      digits with a known province, a possible date and the MOD 11-2 check digit of GB 11643); "bank-card" (13 to 19
-      digits with a prefix of a known network, UnionPay too, and the Luhn check digit); "iban" (ISO 13616: the
-      country's length, and mod 97); "social-security" (of the United States, written with hyphens).
+    - `kinds`: what is looked for of all that names or reaches a person (personally identifiable information). "email";
+      "phone" (international numbers that begin with +, Chinese mobile numbers and those with an area code);
+      "ip-address" (public IPv4 and IPv6); "identity-card" (Chinese resident identity cards: 18 digits with a known
+      province, a possible date and the MOD 11-2 check digit of GB 11643); "bank-card" (13 to 19 digits with a prefix
+      of a known network, UnionPay too, and the Luhn check digit); "iban" (ISO 13616: the country's length, and mod
+      97); "social-security" (of the United States, written with hyphens).
     - `action`: "mask" writes the kind in its place (<EMAIL>, <BANK_CARD>) and counts it; "drop" drops the document
       as "holds-KIND".
 

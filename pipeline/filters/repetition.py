@@ -15,8 +15,9 @@ DUPLICATE_REASONS = tuple(f"duplicate-{n}-grams" for n in ("five", "six", "seven
 
 @dataclass(frozen=True, kw_only=True)
 class Repetition(Filter):
-    """The repetition rules of Rae et al. 2021 (Gopher, https://arxiv.org/abs/2112.11446, A.1.1); table A1's defaults.
+    """Drops documents that repeat lines, paragraphs or n-grams of words.
 
+    The repetition rules of Rae et al. 2021 (Gopher, https://arxiv.org/abs/2112.11446, A.1.1); table A1's defaults.
     Each field is the largest share that is kept, and 1 switches its rule off:
     - `duplicate_lines`, `duplicate_paragraphs`: lines (or paragraphs, which blank lines part) that occurred before in
       the document, of all of them; the same weighed by characters is `…_characters`. Blank lines do not count.
@@ -30,8 +31,9 @@ class Repetition(Filter):
     without spaces, where a word is a character here, an n-gram is as many characters as make about n words
     (`Words.units_a_word`): of Chinese, one and a half times as many.
 
-    What is known of the defaults elsewhere than in English prose. They drop about one in a hundred classical Chinese
-    poems, which have refrains, and hardly more of modern Chinese than of English. Source code repeats by nature
+    What is known of the defaults elsewhere than in English prose. They drop hardly more of modern Chinese than of
+    English, and about one in a hundred classical Chinese poems: in a text of fewer than fifty words one n-gram that
+    comes twice may be too much, such as a title that is the first line too. Source code repeats by nature
     (`return None`, `self.assertEqual`): of the Python standard library they drop nearly half, by the rules on lines
     and on n-grams of five and more; raise these there.
     """

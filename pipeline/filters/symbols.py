@@ -12,11 +12,12 @@ ELLIPSES = ("...", "…")
 
 @dataclass(frozen=True, kw_only=True)
 class Symbols(Filter):
-    """The symbol rules of Rae et al. 2021 (Gopher, https://arxiv.org/abs/2112.11446, A.1.1), with their defaults.
+    """Drops documents of hashes, ellipses and bullets.
 
-    Largest kept: `hashes` ("#") and `ellipses` ("..." or "…"; the Chinese "……" is one) for each word, and, of the
-    lines that are not blank, the shares `bullet_lines` that begin with a bullet and `ellipsis_lines` that end in an
-    ellipsis. Bullets include "- " and "* " as Markdown writes them.
+    The symbol rules of Rae et al. 2021 (Gopher, https://arxiv.org/abs/2112.11446, A.1.1), with their defaults. Largest
+    kept: `hashes` ("#") and `ellipses` ("..." or "…"; the Chinese "……" is one) for each word, and, of the lines that
+    are not blank, the shares `bullet_lines` that begin with a bullet and `ellipsis_lines` that end in an ellipsis.
+    Bullets include "- " and "* " as Markdown writes them.
 
     In source code and in Markdown a hash is ordinary (comments, headings): raise `hashes` there.
     """

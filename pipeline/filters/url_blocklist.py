@@ -32,9 +32,10 @@ class Entries(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class UrlBlocklist(Filter):
-    """Drops pages whose address is on a list. Made by `UrlBlocklist.at(FILE)`; the one without a file blocks nothing.
+    """Drops pages whose address is on a list of domains, addresses and words.
 
-    The file has an entry a line; empty lines and those that begin with # are none. An entry is
+    Made by `UrlBlocklist.at(FILE)`; the one without a file blocks nothing. The file has an entry a line; empty lines
+    and those that begin with # are none. An entry is
     - a domain, if there is a dot in it ("example.com", ".example", "*.example.com"): it and all its subdomains;
     - the beginning of an address, if there is a slash ("example.com/forum/", with or without https://);
     - else a word that the address holds between other characters than letters and digits ("casino"); in

@@ -10,7 +10,9 @@ from pipeline.filters.base import Filter
 
 @dataclass(frozen=True, kw_only=True)
 class UsageSignals(Filter):
-    """Drops what its `meta` reserves, as the formats of web pages write it there.
+    """Drops pages whose owners say that they are not for machine learning.
+
+    What they say is read in `meta`, where the formats of web pages write it:
 
     - "noai": the directive `noai` in `robots` (of the page's robots meta tag or X-Robots-Tag header);
     - "noimageai": the directive `noimageai`, where `images` says that it is to count for text as well;

@@ -81,7 +81,7 @@ def test_the_same_command_again_builds_nothing(first: Finished, folder: Path) ->
 def test_the_plan_says_why_and_changes_nothing(first: Finished, folder: Path) -> None:
     assert first.code == 0
     before = sorted(str(place) for place in folder.rglob("*"))
-    plan = job("pretrain", *ARGUMENTS, "--filters.0.least", "9", "--plan", folder=folder).result["plan"]
+    plan = job("pretrain", *ARGUMENTS, "--filters", "word-count:least=9", "--plan", folder=folder).result["plan"]
     reasons = {row["step"].split("/")[0]: row["reason"] for row in plan}
     assert reasons["ingest"] == "built"
     assert reasons["clean"] == "recipe changed: filters[0].least 5 → 9"

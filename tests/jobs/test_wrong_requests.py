@@ -34,6 +34,10 @@ WRONG = {
     "an evaluation set that is not there": (["corpus", "--sources", "text.txt", "--against", "no/set.jsonl"], ["no/set.jsonl"]),
     "good examples without bad ones": (["corpus", "--sources", "text.txt", "--good", "text.txt"], ["--bad"]),
     "evaluation sets for filters": (["explain", "--sources", "text.txt", "--against", "text.txt"], ["--against", "leave these out"]),
+    "a filter that is none": (["pretrain", "--filters", "gopher"], ["'gopher'", "gopher-quality", "word-count"]),
+    "a setting that a filter has not": (["corpus", "--filters", "word-count:leest=3"], ["'leest'", "least, most"]),
+    "a threshold that cannot be": (["refresh", "--filters", "word-count:least=-3"], ["WordCount.least is -3"]),
+    "a drop budget above one": (["corpus", "--sources", "text.txt", "--drop-budget", "50"], ["50", "a share from 0 to 1"]),
     "nothing to trace": (["trace"], ["--document", "--step", "--artifact"]),
 }
 
