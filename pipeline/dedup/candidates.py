@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.dedup.scratch import number_rows, read_scratch, text_column
+from pipeline.dedup.scratch import number_rows, read_scratch
 from pipeline.dedup.verdicts import VERDICTS
 from pipeline.workflow.artifact import FileEntry
 from pipeline.workflow.unit import Unit
@@ -26,9 +26,10 @@ def copies(unit: Unit, sketches: Sequence[FileEntry], part: tuple[int, int]) -> 
     `part` is (number, count): only keys that leave `number` when divided by `count` are looked at.
     """
     high, low = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
-    documents, first = [np.empty(0, np.int64)], 0
+    documents, ids, first = [np.empty(0, np.int64)], [], 0
     for entry in sketches:
         sketch = read_scratch(unit, entry)
+        ids += sketch["id"].chunks
         keys = sketch["exact_low"].to_numpy()
         rows = _in_part(keys, part)
         high.append(sketch["exact_high"].to_numpy()[rows])
@@ -39,7 +40,7 @@ def copies(unit: Unit, sketches: Sequence[FileEntry], part: tuple[int, int]) -> 
     later, earliest = (places[rows] for rows in _equal(np.concatenate(high), np.concatenate(low)))
     order = np.argsort(later)
     later, earliest = later[order], earliest[order]
-    matches = text_column(unit, sketches, "id").take(pa.array(earliest)).combine_chunks()
+    matches = pa.chunked_array(ids, pa.string()).take(pa.array(earliest)).combine_chunks()
     return pa.record_batch([pa.array(later), pa.array(earliest), matches, pa.array(np.ones(later.size))], schema=VERDICTS)
 
 

@@ -208,19 +208,21 @@ class Deduplicate(Step[Documents]):
 
         from pipeline.dedup.clusters import MEMBERS, SETTLED, Clusters
         from pipeline.dedup.decisions import SIGNATURES, known, signatures
-        from pipeline.dedup.scratch import column, read_scratch, text_column, write_scratch
+        from pipeline.dedup.scratch import read_all, read_scratch, write_scratch
+        from pipeline.dedup.sketch import sketch_schema
         from pipeline.dedup.verdicts import VERDICTS
 
-        shingles = column(unit, candidates.sketches, "shingles")
+        sketches = read_all(unit, candidates.sketches, sketch_schema(self.banding))
+        shingles = sketches["shingles"].to_numpy()
         clusters = Clusters(shingles.size)
         for entry in candidates.edges:
             edges = read_scratch(unit, entry)
             clusters.add(edges["later"].to_numpy(), edges["earliest"].to_numpy())
-        members = clusters.members(column(unit, candidates.copies, "document"))
-        exact = np.stack([column(unit, candidates.sketches, name) for name in ("exact_high", "exact_low")], axis=1)
+        members = clusters.members(read_all(unit, candidates.copies, VERDICTS)["document"].to_numpy())
+        exact = np.stack([sketches[name].to_numpy() for name in ("exact_high", "exact_low")], axis=1)
         found = signatures(members, exact)
         earlier = None if candidates.decisions is None else read_scratch(unit, candidates.decisions)
-        settled = known(members, found, earlier, text_column(unit, candidates.sketches, "id"))
+        settled = known(members, found, earlier, sketches["id"])
         table = members.table(shingles, settled.settled)
         write_scratch(unit, "members", MEMBERS, [table])
         write_scratch(unit, "signatures", SIGNATURES, [pa.record_batch([found], schema=SIGNATURES)])

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pipeline.dedup.cuts import CUTS, cuts_digest
 from pipeline.dedup.holders import FREE, Losses, Repeats, settle
-from pipeline.dedup.passages import Noted, place_columns
+from pipeline.dedup.passages import HOLDINGS, Noted, place_columns
 from pipeline.dedup.repeats import Groups
-from pipeline.dedup.scratch import column, read_scratch
+from pipeline.dedup.scratch import read_all, read_scratch
 from pipeline.dedup.verdicts import FINAL_VERDICTS
 from pipeline.workflow.unit import Unit
 
@@ -37,7 +37,7 @@ class Deciding:
     @cached_property
     def ends(self) -> NDArray[np.int64]:
         """The number of passages up to the end of each document."""
-        return np.cumsum(column(self.unit, [shard.holdings for shard in self.shards], "passages"))
+        return np.cumsum(read_all(self.unit, (shard.holdings for shard in self.shards), HOLDINGS)["passages"].to_numpy())
 
     def spans(self) -> Iterator[pa.RecordBatch]:
         """SPANS of all shards, a batch for each."""

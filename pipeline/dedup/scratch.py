@@ -54,15 +54,9 @@ def read_scratch(unit: Unit, entry: FileEntry) -> pa.Table:
         return reader.read_all()
 
 
-def column(unit: Unit, entries: Iterable[FileEntry], name: str) -> Numbers:
-    """One column of numbers of several scratch files, end to end."""
-    parts = [read_scratch(unit, entry)[name].to_numpy() for entry in entries]
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)
-
-
-def text_column(unit: Unit, entries: Iterable[FileEntry], name: str) -> pa.ChunkedArray:
-    """One column of strings of several scratch files, end to end."""
-    return pa.chunked_array([chunk for entry in entries for chunk in read_scratch(unit, entry)[name].chunks], pa.string())
+def read_all(unit: Unit, entries: Iterable[FileEntry], schema: pa.Schema) -> pa.Table:
+    """The rows of several scratch files with this schema, end to end, mapped into memory."""
+    return pa.concat_tables([schema.empty_table(), *(read_scratch(unit, entry) for entry in entries)])
 
 
 def number_rows(values: pa.ChunkedArray) -> Numbers:
