@@ -8,7 +8,6 @@ CORPUS is a folder of *.jsonl with `id`, `text` and `source`; WORK, which must b
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from benchmarks.measuring import own_peak_mb
 from pipeline.dedup.deduplicate import Deduplicate
 from pipeline.documents import Document, Documents, Tally, total, write_documents, write_dropped
 from pipeline.storage import open_store
@@ -98,11 +98,11 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "MB": round(size / 1e6, 1),
-                "CPU seconds": round(seconds, 2),
-                "wall seconds": round(wall, 2),
-                "MB/s per core": round(size / 1e6 / seconds, 1),
-                "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                "megabytes": round(size / 1e6, 1),
+                "cpu_seconds": round(seconds, 2),
+                "wall_seconds": round(wall, 2),
+                "mb_per_core_second": round(size / 1e6 / seconds, 1),
+                "peak_mb": own_peak_mb(),
                 "phases": {phase: round(spent, 2) for phase, spent in clock.seconds.items()},
                 "facts": {name: artifact.facts[name] for name in ("read", "kept", "dropped")},
             },

@@ -23,12 +23,17 @@ class Cost:
     peak_mb: float
 
 
+def single_threaded(**environment: str) -> dict[str, str]:
+    """This environment with one thread a library; and compiled modules are kept, as they are on a user's machine."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **threads, **environment}
+
+
 def measure(command: Sequence[str], **environment: str) -> Cost:
     """Run a command to its end, on one thread a library; raises where it fails, with what it said."""
-    single = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **single, **environment})
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=single_threaded(**environment))
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
