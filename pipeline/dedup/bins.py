@@ -14,26 +14,28 @@ from pipeline.workflow.unit import Unit
 
 
 def gathered_schema(bands: int) -> pa.Schema:
-    """A document by its place in all inputs, its id, its sorted distinct shingles and the hash of each band."""
+    """A document by its place in all inputs, its id, its sorted distinct shingles, the hash of each band, and whether it is decided on."""
     return pa.schema(
         [
             ("document", pa.int64()),
             ("id", pa.string()),
             ("shingles", pa.large_list(pa.uint64())),
             ("bands", pa.list_(pa.uint64(), bands)),
+            ("open", pa.bool_()),
         ]
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """The documents of a bin, in order; document i has the set sets[offsets[i]:offsets[i + 1]]."""
+    """The documents of a bin, in order; document i has the set sets[offsets[i]:offsets[i + 1]]. Those that are not open were kept."""
 
     documents: NDArray[np.int64]
     ids: pa.ChunkedArray
     sets: NDArray[np.uint64]
     offsets: NDArray[np.int64]
     bands: NDArray[np.uint64]
+    open: NDArray[np.bool_]
 
     def verdicts(self, matches: NDArray[np.int64], similarities: NDArray[np.float64]) -> pa.RecordBatch:
         """Verdicts on the documents that have a match, in order; matches[i] is a place in this bin, or -1."""
@@ -58,4 +60,5 @@ def read_bin(unit: Unit, entries: Sequence[FileEntry]) -> Bin:
         sets=np.concatenate([chunk.flatten().to_numpy() for chunk in lists]),
         offsets=np.concatenate([[0], np.cumsum(np.concatenate(sizes))]),
         bands=number_rows(table["bands"]),
+        open=table["open"].to_numpy(),
     )

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from pipeline.dedup.kernel import NOTHING, OFFSETS, OFFSETS_OUT, kernel
 
-MEMBERS = pa.schema([("document", pa.int64()), ("cluster", pa.int64()), ("rank", pa.int64()), ("bin", pa.int64())])
-"""A document, the number of its cluster, its place in it, and the bin in which it is decided on, or SETTLED."""
+MEMBERS = pa.schema(
+    [("document", pa.int64()), ("cluster", pa.int64()), ("rank", pa.int64()), ("bin", pa.int64()), ("open", pa.bool_())],
+)
+"""A document, the number of its cluster, its place in it, the bin in which it is looked at (or SETTLED), and whether it is decided on."""
 SETTLED = -1
 BIN_SHINGLES = 8_000_000
 """About what one unit holds at a time: 64 MB of shingles."""
@@ -53,14 +55,13 @@ class Members:
         """Each document's place in its cluster."""
         return np.arange(self.documents.size) - self.starts[self.clusters]
 
-    def table(self, shingles: NDArray[np.int64], settled: NDArray[np.bool_]) -> pa.RecordBatch:
-        """MEMBERS, in order of the documents. `shingles` weighs a document; of a settled cluster all is known."""
-        weights = np.bincount(self.clusters, np.where(settled[self.clusters], 0, shingles[self.documents]), minlength=self.starts.size)
+    def table(self, shingles: NDArray[np.int64], needed: NDArray[np.bool_], is_open: NDArray[np.bool_]) -> pa.RecordBatch:
+        """MEMBERS, in order of the documents. `shingles` weighs a document, if it is needed: of the others all is known."""
+        weights = np.bincount(self.clusters, np.where(needed, shingles[self.documents], 0), minlength=self.starts.size)
         before = np.cumsum(weights) - weights
         _, bins = np.unique(before // BIN_SHINGLES, return_inverse=True)
-        bins = np.where(settled, SETTLED, bins)[self.clusters]
-        columns = [pa.array(column) for column in (self.documents, self.clusters, self.ranks, bins)]
-        return pa.record_batch(columns, schema=MEMBERS).sort_by("document")
+        columns = (self.documents, self.clusters, self.ranks, np.where(needed, bins[self.clusters], SETTLED), is_open)
+        return pa.record_batch([pa.array(column) for column in columns], schema=MEMBERS).sort_by("document")
 
 
 def _roots(parents: NDArray[np.int64]) -> NDArray[np.int64]:

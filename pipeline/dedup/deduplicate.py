@@ -8,7 +8,7 @@ before, appending documents never changes an earlier one.
 sketch (a shard) → copies, edges (some bands) → cluster → gather (a shard) → decide (a bin of clusters) → conclude → part (a shard)
 
 Where a step of the same recipe had some of the documents before, what it did is found done: sketches of the same shards, decisions on
-clusters of the same texts (`decisions`), and shards with the same verdicts.
+documents behind the same others (`decisions`), and shards with the same verdicts.
 
 What is guaranteed: every drop is right (shingles are compared by their 64-bit hashes). What is likely: a pair at the
 threshold is found with a probability of at least `banding.RECALL`, a more similar one with a higher one; `survivors`
@@ -81,7 +81,7 @@ class Decided:
     shards: tuple[Shard, ...]
     copies: tuple[FileEntry, ...]
     members: FileEntry | None
-    signatures: FileEntry | None
+    keys: FileEntry | None
     near: tuple[FileEntry, ...]
 
 
@@ -149,19 +149,19 @@ class Deduplicate(Step[Documents]):
     def _near(self, context: Context, shards: tuple[Shard, ...], sketches: tuple[FileEntry, ...], copies: tuple[FileEntry, ...]) -> Decided:
         """Decide on near-duplicates, as far as it is not known how."""
         if self.banding is None:
-            return Decided(shards=shards, copies=copies, members=None, signatures=None, near=())
+            return Decided(shards=shards, copies=copies, members=None, keys=None, near=())
         numbers = range(self.banding.bands)
         starts = range(0, len(numbers), BANDS_A_UNIT)
         groups = [tuple(numbers[start : start + BANDS_A_UNIT]) for start in starts]
         ranges = _parts(sum(shard.count for shard in shards))
-        keys = [Keys(sketches=sketches, part=part, bands=bands) for bands in groups for part in ranges]
-        edges = tuple(receipt.scratch[0] for receipt in context.map(self.edges, keys))
+        sought = [Keys(sketches=sketches, part=part, bands=bands) for bands in groups for part in ranges]
+        edges = tuple(receipt.scratch[0] for receipt in context.map(self.edges, sought))
         before = context.recall(DECISIONS)
         earlier = before.files[0] if before else None
         firsts = tuple(shard.first for shard in shards)
         candidates = Candidates(sketches=sketches, copies=copies, edges=edges, decisions=earlier, firsts=firsts)
         (clustered,) = context.map(self.cluster, [candidates])
-        members, signatures, known = clustered.scratch
+        members, keys, known = clustered.scratch
         waiting = [
             Gathering(shard=shard, sketch=sketch, members=members)
             for shard, sketch, count in zip(shards, sketches, clustered.facts["waiting"], strict=True)
@@ -173,7 +173,7 @@ class Deduplicate(Step[Documents]):
                 bins[entry.path.rsplit("/", 1)[0]].append(entry)
         decided = context.map(self.decide, [tuple(bins[name]) for name in sorted(bins)])
         near = (known, *(receipt.scratch[0] for receipt in decided))
-        return Decided(shards=shards, copies=copies, members=members, signatures=signatures, near=near)
+        return Decided(shards=shards, copies=copies, members=members, keys=keys, near=near)
 
     def sketch(self, unit: Unit, shard: Shard) -> Facts:
         """A shard's exact keys and bands."""
@@ -207,7 +207,7 @@ class Deduplicate(Step[Documents]):
         import numpy as np
 
         from pipeline.dedup.clusters import MEMBERS, SETTLED, Clusters
-        from pipeline.dedup.decisions import SIGNATURES, known, signatures
+        from pipeline.dedup.decisions import KEYS, known, needed
         from pipeline.dedup.scratch import read_all, read_scratch, write_scratch
         from pipeline.dedup.sketch import sketch_schema
         from pipeline.dedup.verdicts import VERDICTS
@@ -219,16 +219,15 @@ class Deduplicate(Step[Documents]):
             edges = read_scratch(unit, entry)
             clusters.add(edges["later"].to_numpy(), edges["earliest"].to_numpy())
         members = clusters.members(read_all(unit, candidates.copies, VERDICTS)["document"].to_numpy())
-        exact = np.stack([sketches[name].to_numpy() for name in ("exact_high", "exact_low")], axis=1)
-        found = signatures(members, exact)
+        keys = np.stack([sketches[name].to_numpy()[members.documents] for name in ("exact_high", "exact_low")], axis=1)
         earlier = None if candidates.decisions is None else read_scratch(unit, candidates.decisions)
-        settled = known(members, found, earlier, sketches["id"])
-        table = members.table(shingles, settled.settled)
+        found = known(members, keys, earlier, sketches["id"])
+        table = members.table(shingles, needed(members, found, sketches["bands"]), found.open)
         write_scratch(unit, "members", MEMBERS, [table])
-        write_scratch(unit, "signatures", SIGNATURES, [pa.record_batch([found], schema=SIGNATURES)])
-        write_scratch(unit, "known", VERDICTS, [settled.verdicts])
-        undecided = table["document"].to_numpy()[table["bin"].to_numpy() != SETTLED]
-        return {"waiting": np.diff(np.searchsorted(undecided, [*candidates.firsts, shingles.size])).tolist()}
+        write_scratch(unit, "keys", KEYS, [pa.record_batch([pa.array(column) for column in keys.T.copy()], schema=KEYS)])
+        write_scratch(unit, "known", VERDICTS, [found.verdicts])
+        waiting = table["document"].to_numpy()[table["bin"].to_numpy() != SETTLED]
+        return {"waiting": np.diff(np.searchsorted(waiting, [*candidates.firsts, shingles.size])).tolist()}
 
     def gather(self, unit: Unit, gathering: Gathering) -> Facts:
         """Bring the shingle sets of a shard's documents that have candidates to their bins."""
@@ -253,7 +252,7 @@ class Deduplicate(Step[Documents]):
 
         assert self.similarity is not None
         members = read_bin(unit, gathered)
-        found = survey(members.sets, members.offsets, members.bands, self.similarity)
+        found = survey(members.sets, members.offsets, members.bands, members.open, self.similarity)
         write_scratch(unit, "near", VERDICTS, [members.verdicts(found.matches, found.similarities)])
         return {}
 
@@ -264,8 +263,8 @@ class Deduplicate(Step[Documents]):
         from pipeline.dedup.verdicts import FINAL_VERDICTS, VERDICTS, digests, final_verdicts
 
         near = pa.concat_tables([VERDICTS.empty_table(), *(read_scratch(unit, entry) for entry in decided.near)]).sort_by("document")
-        if decided.members is not None and decided.signatures is not None:
-            found = decisions(read_scratch(unit, decided.members), read_scratch(unit, decided.signatures)["signature"], near)
+        if decided.members is not None and decided.keys is not None:
+            found = decisions(read_scratch(unit, decided.members), read_scratch(unit, decided.keys), near)
             write_table(unit.write, DECISIONS, found.schema, found.to_batches())
         copies = pa.concat_tables(read_scratch(unit, entry) for entry in decided.copies).sort_by("document")
         final = final_verdicts(near, copies)

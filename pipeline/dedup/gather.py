@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.dedup.bins import gathered_schema
@@ -15,19 +16,22 @@ from pipeline.dedup.shingles import shingles, text_buffers
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """The documents of a shard that have candidates: their rows, in order; the bin and the bands of each."""
+    """The documents of a shard that are to be looked at: their rows, in order; the bin, the bands, and whether to decide, of each."""
 
     rows: NDArray[np.int64]
     bins: NDArray[np.int64]
     bands: NDArray[np.uint64]
+    open: NDArray[np.bool_]
 
 
 def wanted(members: pa.Table, sketch: pa.Table, first: int) -> Wanted:
-    """What to gather from the shard whose documents are numbered from `first` on: those of clusters that are not settled."""
-    since, until = np.searchsorted(members["document"].to_numpy(), [first, first + sketch.num_rows])
-    documents, bins = (members[name].to_numpy()[since:until] for name in ("document", "bin"))
-    rows = documents[bins != SETTLED] - first
-    return Wanted(rows=rows, bins=bins[bins != SETTLED], bands=number_rows(sketch["bands"])[rows])
+    """What to gather from the shard whose documents are numbered from `first` on: those that are not settled."""
+    since, until = np.searchsorted(members["document"].to_numpy(), [first, first + sketch.num_rows]).tolist()
+    mine = members.slice(since, until - since)
+    mine = mine.filter(pc.not_equal(mine["bin"], SETTLED))
+    rows = mine["document"].to_numpy() - first
+    bands = number_rows(sketch["bands"])[rows]
+    return Wanted(rows=rows, bins=mine["bin"].to_numpy(), bands=bands, open=mine["open"].to_numpy())
 
 
 def gather(
@@ -43,6 +47,7 @@ def gather(
             batch["id"].take(pa.array(rows - passed)),
             shingle_sets(batch["text"], rows - passed, width, characters),
             pa.FixedSizeListArray.from_arrays(pa.array(wanted.bands[since:until].reshape(-1)), wanted.bands.shape[1]),
+            pa.array(wanted.open[since:until]),
         ]
         gathered = pa.record_batch(columns, schema=schema)
         for number in np.unique(wanted.bins[since:until]).tolist():

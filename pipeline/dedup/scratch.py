@@ -59,6 +59,23 @@ def read_all(unit: Unit, entries: Iterable[FileEntry], schema: pa.Schema) -> pa.
     return pa.concat_tables([schema.empty_table(), *(read_scratch(unit, entry) for entry in entries)])
 
 
+def rows_at(values: pa.ChunkedArray, rows: Numbers) -> pa.Array:
+    """Some rows of a column in any order, without touching the chunks that have none of them."""
+    if not rows.size:
+        return pa.array([], values.type)
+    starts = np.cumsum([0, *map(len, values.chunks)])
+    holders = np.searchsorted(starts, rows, side="right") - 1
+    order = np.argsort(holders, kind="stable")
+    touched, firsts = np.unique(holders[order], return_index=True)
+    parts = [
+        values.chunk(chunk).take(pa.array(rows[places] - starts[chunk]))
+        for chunk, places in zip(touched.tolist(), np.split(order, firsts[1:]), strict=True)
+    ]
+    back = np.empty(rows.size, np.int64)
+    back[order] = np.arange(rows.size)
+    return pa.concat_arrays(parts).take(pa.array(back))
+
+
 def number_rows(values: pa.ChunkedArray) -> Numbers:
     """A column of fixed-size lists of numbers as an array, [rows, size]."""
     parts = [chunk.flatten().to_numpy() for chunk in values.chunks]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dedup.kernel import HASHES, INTEGER, OFFSETS, OFFSETS_OUT, PLACE_ROWS, REAL, REALS_OUT, kernel, part
+from pipeline.dedup.kernel import BYTES, HASHES, INTEGER, OFFSETS, OFFSETS_OUT, PLACE_ROWS, REAL, REALS_OUT, kernel, part
 
 BUCKET_LIMIT = 64
 
@@ -27,8 +27,13 @@ class Survey:
     comparisons: int
 
 
-def survey(sets: NDArray[np.uint64], offsets: NDArray[np.int64], bands: NDArray[np.uint64], threshold: float) -> Survey:
-    """Decide on documents in order; document i has the sorted distinct shingles sets[offsets[i]:offsets[i + 1]]."""
+def survey(
+    sets: NDArray[np.uint64], offsets: NDArray[np.int64], bands: NDArray[np.uint64], is_open: NDArray[np.bool_], threshold: float
+) -> Survey:
+    """Decide on documents in order; document i has the sorted distinct shingles sets[offsets[i]:offsets[i + 1]].
+
+    Those that are not open are known to be kept: they are there for others to be compared with.
+    """
     buckets = np.empty(bands.shape, np.int64)
     count = 0
     for band in range(bands.shape[1]):
@@ -36,7 +41,7 @@ def survey(sets: NDArray[np.uint64], offsets: NDArray[np.int64], bands: NDArray[
         buckets[:, band] += count
         count += found.size
     matches, similarities = np.full(bands.shape[0], -1), np.zeros(bands.shape[0])
-    comparisons = _survey(sets, offsets, buckets, count, threshold, BUCKET_LIMIT, matches, similarities)
+    comparisons = _survey(sets, offsets, buckets, is_open.view(np.uint8), count, threshold, BUCKET_LIMIT, matches, similarities)
     return Survey(matches=matches, similarities=similarities, comparisons=comparisons)
 
 
@@ -57,11 +62,12 @@ def _similarity(sets: NDArray[np.uint64], one: int, one_end: int, other: int, ot
     return shared / (sizes - shared) if spare >= 0 else 0.0
 
 
-@kernel(INTEGER(HASHES, OFFSETS, PLACE_ROWS, INTEGER, REAL, INTEGER, OFFSETS_OUT, REALS_OUT))
+@kernel(INTEGER(HASHES, OFFSETS, PLACE_ROWS, BYTES, INTEGER, REAL, INTEGER, OFFSETS_OUT, REALS_OUT))
 def _survey(
     sets: NDArray[np.uint64],
     offsets: NDArray[np.int64],
     buckets: NDArray[np.int64],
+    is_open: NDArray[np.uint8],
     bucket_count: int,
     threshold: float,
     limit: int,
@@ -75,7 +81,7 @@ def _survey(
     for later in range(matches.size):
         match = later
         for band in range(buckets.shape[1]):
-            earlier = first[buckets[later, band]]
+            earlier = first[buckets[later, band]] if is_open[later] else -1
             while 0 <= earlier < match:
                 if compared[earlier] != later:
                     compared[earlier] = later

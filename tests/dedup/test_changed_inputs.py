@@ -54,20 +54,20 @@ def test_any_sequence_of_changes_ends_as_a_build_from_scratch(changes: list[list
             assert outcome(step, grown) == outcome(step, open_store(str(Path(folder, f"scratch-{number}"))))
 
 
-def test_only_clusters_that_have_changed_are_decided_on_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    decided: list[int] = []
+def test_only_what_is_new_is_decided_on_beside_the_kept_ones_that_it_may_be_like(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    decided: list[list[bool]] = []
     survey = survivors.survey
 
-    def counted(sets: Any, offsets: Any, *rest: Any) -> Any:
-        decided.append(offsets.size - 1)
-        return survey(sets, offsets, *rest)
+    def noted(sets: Any, offsets: Any, bands: Any, is_open: Any, threshold: float) -> Any:
+        decided.append(is_open.tolist())
+        return survey(sets, offsets, bands, is_open, threshold)
 
-    monkeypatch.setattr(survivors, "survey", counted)
+    monkeypatch.setattr(survivors, "survey", noted)
     old = (0, (tuple(text for page in PAGES for text in (page, edited(page, 1))),))
     outcome(step_of([old]), store)
     outcome(step_of([old, (1, (("something else",),))]), store)
     outcome(step_of([old, (1, ((edited(PAGES[1], 2),),))]), store)
-    assert decided == [6, 3]
+    assert decided == [[True] * 6, [False, True]]
 
 
 def test_shards_that_keep_what_they_kept_are_not_written_again(store: Store) -> None:

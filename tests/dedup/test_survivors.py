@@ -14,7 +14,7 @@ sets = st.sets(st.integers(0, 12), min_size=1)
 def in_one_bucket(documents: list[set[int]], threshold: float) -> Survey:
     flat = np.array([member for document in documents for member in sorted(document)], np.uint64)
     offsets = np.cumsum([0, *map(len, documents)])
-    return survey(flat, offsets, np.zeros((len(documents), 2), np.uint64), threshold)
+    return survey(flat, offsets, np.zeros((len(documents), 2), np.uint64), np.ones(len(documents), bool), threshold)
 
 
 @settings(deadline=None, max_examples=400)
@@ -35,7 +35,7 @@ def test_a_document_is_dropped_if_and_only_if_an_earlier_kept_one_is_like_it(doc
 
 def test_the_earliest_match_is_named_whichever_band_it_is_found_by() -> None:
     offsets, bands = np.array([0, 2, 4, 6]), np.array([[1, 7], [2, 8], [2, 7]], np.uint64)
-    found = survey(np.array([1, 2, 3, 4, 2, 3], np.uint64), offsets, bands, 0.3)
+    found = survey(np.array([1, 2, 3, 4, 2, 3], np.uint64), offsets, bands, np.ones(3, bool), 0.3)
     assert found.matches.tolist() == [-1, -1, 0]
 
 
