@@ -7,6 +7,7 @@ offer that as a conditional put; a local folder as a hard link to a finished, fl
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,8 @@ from pipeline.errors import Damaged, RequestError, RunError
 
 OBJECT_SCHEMES = ("s3://", "gs://", "az://", "abfss://", "http://", "https://", "memory://")
 CHUNK_BYTES = 1 << 20
+TRIES, PAUSE = 3, 0.5
+"""How often a transfer is begun that brings nothing new, and the first pause between in seconds (each is twice the last)."""
 QUICK, BULK = "10s", "30m"
 """How long one request to an object store may take: for manifests and receipts, and for files of any size."""
 RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
@@ -68,6 +71,24 @@ class Store(Protocol):
 
     def check_writable(self) -> None:
         """Raise RequestError where nothing can be written."""
+
+
+@dataclass
+class Patience:
+    """How often what breaks off is taken up again: TRIES times, with growing pauses, and as often again where it got further."""
+
+    pause: float
+    reached: int = 0
+    failures: int = 0
+
+    def lasts(self, reached: int = 0) -> bool:
+        """Pause, so many bytes being there; False where it is not to be tried again."""
+        if reached >= self.reached + CHUNK_BYTES:
+            self.reached, self.failures = reached, 0
+        self.failures += 1
+        if lasts := self.failures < TRIES:
+            time.sleep(self.pause * 2 ** (self.failures - 1))
+        return lasts
 
 
 def open_store(url: str) -> Store:
@@ -240,12 +261,16 @@ class ObjectStore:
             obstore.put(self._quick, path, data)
 
     def list(self, prefix: str) -> Iterator[Entry]:
+        yield from sorted(self.entries(prefix), key=lambda entry: entry.path)
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """The files below the folder `prefix` as the store tells them, page by page, in an order of its own."""
         import obstore
 
         with self._answering(prefix):
-            found = [item for batch in obstore.list(self._quick, prefix or None) for item in batch]
-        entries = [Entry(item["path"], item["size"], item["e_tag"]) for item in found]
-        yield from sorted(entries, key=lambda entry: entry.path)
+            for page in obstore.list(self._quick, prefix or None, chunk_size=1000):
+                for item in page:
+                    yield Entry(item["path"], item["size"], _quoted(item["e_tag"]))
 
     def checksum(self, path: str) -> str:
         digest = hashlib.sha256()
@@ -267,8 +292,7 @@ class ObjectStore:
         place.parent.mkdir(parents=True, exist_ok=True)
         draft = place.parent / f".draft-{uuid.uuid4().hex}"
         try:
-            with open(draft, "wb") as file:
-                file.writelines(self._chunks(path))
+            self.fetch(path, draft)
             _check(draft, checksum, path)
             os.replace(draft, place)
         except FileNotFoundError as problem:
@@ -292,12 +316,25 @@ class ObjectStore:
             raise RequestError(f"cannot write artifacts below {self.url!r}: {answer}; check the address and the credentials") from problem
 
     def _chunks(self, path: str) -> Iterator[bytes]:
-        """The bytes of a stored file, piece by piece."""
+        """The bytes of a stored file, piece by piece; where they break off, the rest of the same version is asked for."""
         import obstore
+        from obstore.exceptions import GenericError, PreconditionError
 
+        patience, reached, rest = Patience(PAUSE), 0, dict[str, Any]()
         with self._answering(path):
-            for chunk in obstore.get(self._bulk, path).stream(min_chunk_size=CHUNK_BYTES):
-                yield bytes(chunk)
+            while True:
+                try:
+                    found = obstore.get(self._bulk, path, options=rest)
+                    for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
+                        yield bytes(chunk)
+                        reached += len(chunk)
+                        rest = {"range": {"offset": reached}, "if_match": found.meta["e_tag"]}
+                    return
+                except PreconditionError as problem:
+                    raise RunError(f"{self.url}/{path} has changed while it was read; run the same command again") from problem
+                except GenericError:
+                    if rest.get("if_match") is None or not patience.lasts(reached):
+                        raise
 
     @contextmanager
     def _answering(self, path: str) -> Iterator[None]:
@@ -352,6 +389,11 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _quoted(etag: str | None) -> str | None:
+    """An etag as it is in an answer's head: Azure lists it without its quotation marks."""
+    return etag if etag is None or etag.endswith('"') else f'"{etag}"'
 
 
 def _first_line(problem: BaseException) -> str:

@@ -1,24 +1,29 @@
 """The states of a corpus: which of its documents were met first in which state of its sources, kept beside its artifacts.
 
 `corpora/RECIPE/NUMBER.json` is written once for every state that was built, RECIPE being a digest of the recipe without the state
-of its sources. What a state adds stands behind what was there before, so that it changes no earlier decision; a file whose content
-changed, or that came back, is a new one. The states are what makes a refresh possible; what is built, manifests say.
+of its sources; the files of its parts lie beside it, in `listings`. What a state adds stands behind what was there before, so that it
+changes no earlier decision; a file whose content changed, or that came back, is a new one. The states are what makes a refresh
+possible; what is built, manifests say.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
+from jobs.history.listings import KeptCatalogue, catalogue_from, keep
 from jobs.history.recorded import recipe_from, recorded
 from jobs.history.tombstones import Tombstones
 from jobs.recipe import CorpusRecipe
 from pipeline.errors import Damaged
 from pipeline.sources.base import Source
+from pipeline.sources.catalogue import Catalogue
 from pipeline.sources.files import Files
 from pipeline.sources.ingest import Ingest
-from pipeline.sources.listing import ListedFile
+from pipeline.sources.matching import matched
 from pipeline.storage import Store
 from pipeline.tokens.tokenizer import TokenizerFiles, TrainTokenizer
 from pipeline.workflow.artifact import as_utf8
@@ -38,7 +43,7 @@ class Part:
     """The state of the source at that time."""
     tombstones: int
     """How many records of forgotten documents there were at that time."""
-    files: tuple[ListedFile, ...] | None
+    files: Catalogue | None
     """None for a source that is no set of files: it is read whole, or not at all."""
 
 
@@ -57,21 +62,27 @@ class State:
     """Step name → address."""
 
     def to_json(self) -> bytes:
-        return as_utf8(json.dumps(asdict(self), ensure_ascii=False))
+        return as_utf8(json.dumps({**vars(self), "parts": [_recorded(part) for part in self.parts]}, ensure_ascii=False))
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> "State":
+        """A state as it lies at an address, which the listings of its parts lie beside."""
         try:
             found = json.loads(data)
-            found["parts"] = tuple(_part(part) for part in found["parts"])
+            found["parts"] = tuple(_part(part, where.rpartition("/")[0]) for part in found["parts"])
             return cls(**found)
         except (ValueError, TypeError, KeyError) as problem:
             raise Damaged(f"{where} is no state of a corpus ({problem}): delete it to go on from the state before") from problem
 
 
-def _part(found: dict[str, Any]) -> Part:
+def _recorded(part: Part) -> dict[str, Any]:
+    assert part.files is None or isinstance(part.files, KeptCatalogue), "listings are kept before the state that names them"
+    return {**vars(part), "files": None if part.files is None else part.files.recorded}
+
+
+def _part(found: dict[str, Any], folder: str) -> Part:
     files = found.pop("files")
-    return Part(**found, files=None if files is None else tuple(ListedFile(**file) for file in files))
+    return Part(**found, files=None if files is None else catalogue_from(files, folder))
 
 
 @dataclass(frozen=True)
@@ -119,43 +130,50 @@ def first_parts(sources: Sequence[Source], tombstones: int) -> tuple[Part, ...]:
 
 def grown_parts(parts: Sequence[Part], sources: Sequence[Source], tombstones: int) -> tuple[Part, ...]:
     """What is left of earlier parts, in their order, and behind them what is new."""
-    there = [frozenset(_files(source) or ()) for source in sources]
-    left = [replace(part, files=kept) for part in parts if (kept := _left(part, sources[part.source], there[part.source])) != ()]
-    known = {(part.source, file) for part in left for file in part.files or ()}
-    whole = {part.source for part in left if part.files is None}
-    new = []
+    left, new = [], []
+    known = {number: np.zeros(len(files), dtype=bool) for number, source in enumerate(sources) if (files := _files(source)) is not None}
+    whole = set()
+    for part in parts:
+        source = sources[part.source]
+        files = _files(source)
+        if files is None and source.snapshot == part.snapshot:
+            left.append(part)
+            whole.add(part.source)
+        elif files is not None and part.files is not None:
+            still, there = matched(part.files, files)
+            known[part.source] |= there
+            if still.any():
+                left.append(part if still.all() else replace(part, files=part.files.only(still)))
     for part in first_parts(sources, tombstones):
         if part.files is None:
             new += [part] if part.source not in whole else []
-        elif files := tuple(file for file in part.files if (part.source, file) not in known):
-            new.append(replace(part, files=files))
+        elif not (met := known[part.source]).all():
+            new.append(replace(part, files=part.files.only(~met)) if met.any() else part)
     return (*left, *new)
 
 
-def _files(source: Source) -> tuple[ListedFile, ...] | None:
+def _files(source: Source) -> Catalogue | None:
     return source.listing.files if isinstance(source, Files) else None
-
-
-def _left(part: Part, source: Source, there: frozenset[ListedFile]) -> tuple[ListedFile, ...] | None:
-    """The files of a part that are as they were; None for one that is read whole and has not changed, () where nothing is left."""
-    if not isinstance(source, Files):
-        return None if source.snapshot == part.snapshot else ()
-    return tuple(file for file in part.files or () if file in there)
 
 
 def changes(before: Sequence[Part], sources: Sequence[Source]) -> dict[str, Change]:
     """What has changed in each source since the earlier parts."""
-    found = {}
-    for number, source in enumerate(sources):
-        now, mine = _things(source), [part for part in before if part.source == number]
-        then = {thing for part in mine for thing in (part.files or (part.snapshot,))}
-        found[source.name] = Change(new=len(now - then), gone=len(then - now), same=len(now & then))
-    return found
+    return {source.name: _change([part for part in before if part.source == number], source) for number, source in enumerate(sources)}
 
 
-def _things(source: Source) -> set[Any]:
+def _change(before: Sequence[Part], source: Source) -> Change:
     files = _files(source)
-    return {source.snapshot} if files is None else set(files)
+    if files is None:
+        then = {part.snapshot for part in before}
+        same = len(then & {source.snapshot})
+        return Change(new=1 - same, gone=len(then) - same, same=same)
+    known, gone = np.zeros(len(files), dtype=bool), 0
+    for part in before:
+        if part.files is not None:
+            still, there = matched(part.files, files)
+            known |= there
+            gone += int((~still).sum())
+    return Change(new=int((~known).sum()), gone=gone, same=int(known.sum()))
 
 
 def ingests_of(recipe: CorpusRecipe, parts: Sequence[Part], tombstones: Tombstones) -> tuple[Ingest, ...]:
@@ -183,12 +201,13 @@ def record(store: Store, job: str, recipe: CorpusRecipe, parts: tuple[Part, ...]
         last = latest(store, folder)
         if last is not None and (last.parts, last.tombstones, dict(last.artifacts)) == (parts, tombstones, dict(artifacts)):
             return last
+        kept = tuple(part if part.files is None else replace(part, files=keep(store, folder, part.files)) for part in parts)
         state = State(
             number=last.number + 1 if last else 1,
             job=job,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             recipe=recorded(corpus_of(recipe)),
-            parts=parts,
+            parts=kept,
             tombstones=tombstones,
             artifacts=artifacts,
         )

@@ -5,14 +5,14 @@ of texts, and no text.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.errors import Damaged
 from pipeline.sources.base import Source
+from pipeline.sources.catalogue import ListedFile, shown
 from pipeline.sources.forgotten import Forgotten, location_of
-from pipeline.sources.listing import ListedFile
 from pipeline.storage import Store
 from pipeline.workflow.artifact import as_utf8
 
@@ -67,16 +67,11 @@ class Tombstones:
 
     records: tuple[Tombstone, ...] = ()
 
-    def of(self, source: Source, files: Sequence[ListedFile] | None, known: int) -> Forgotten | None:
+    def of(self, source: Source, files: Iterable[ListedFile] | None, known: int) -> Forgotten | None:
         """What to keep away of a part that was met first when `known` records were there: documents by their ids, and texts forgotten
         before that."""
-        there = None if files is None else {file.path for file in files}
-        documents = {
-            (location_of(gone.origin), gone.id)
-            for record in self.records
-            for gone in record.documents
-            if gone.source == source.name and (there is None or location_of(gone.origin).partition("!")[0] in there)
-        }
+        mine = {(location_of(gone.origin), gone.id) for record in self.records for gone in record.documents if gone.source == source.name}
+        documents = mine if files is None else _in(files, mine)
         before = self.records[:known]
         texts = {gone.text for record in before for gone in record.documents}
         spared = {document_id for record in before for document_id in record.spared}
@@ -87,6 +82,19 @@ class Tombstones:
     def of_all(self, source: Source) -> Forgotten | None:
         """What to keep away of a source that is met for the first time."""
         return self.of(source, None, len(self.records))
+
+
+def _in(files: Iterable[ListedFile], documents: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The documents, given by their locations and ids, that come from one of the files, or from a member of it."""
+    wanted = {name for location, _ in documents for name in _names(location)}
+    there = {name for file in files if (name := shown(file.path)) in wanted} if wanted else set[str]()
+    return {(location, document_id) for location, document_id in documents if not there.isdisjoint(_names(location))}
+
+
+def _names(location: str) -> list[str]:
+    """What the file at a location may be called: names of files and of members may both hold the mark that parts them."""
+    parts = location.split("!")
+    return ["!".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def read_tombstones(store: Store) -> Tombstones:

@@ -13,12 +13,13 @@ from typing import Any
 from pipeline.documents import Document, Dropped
 from pipeline.errors import RequestError
 from pipeline.sources.base import Source, no_text_field
+from pipeline.sources.catalogue import Catalogue, ListedFile, shown
 from pipeline.sources.extraction.extractor import Extractor
 from pipeline.sources.extraction.extractors import EXTRACTORS, ExtractorName
 from pipeline.sources.formats.base import Format, Record, SourceFile
 from pipeline.sources.formats.inspector import Inspector
 from pipeline.sources.formats.known import format_of
-from pipeline.sources.listing import ListedFile, Listing, changed, units
+from pipeline.sources.listing import Listing, changed, kinds_of, units
 from pipeline.sources.places import LocalPlace, ObjectPlace, Place
 from pipeline.sources.web import WebPlace, without_secrets
 from pipeline.workflow.fingerprint import Json, canonical
@@ -58,10 +59,10 @@ class Files(Source):
         """Look at a location and record its state; raises RequestError where there is nothing that can be read."""
         location, place = _place(location)
         listing = place.list()
-        source = cls(location=_shown(location), text_field=text_field, extractor=extractor, place=place, snapshot=listing.snapshot)
+        source = cls(location=shown(location), text_field=text_field, extractor=extractor, place=place, snapshot=listing.snapshot)
         source.__dict__["listing"] = listing
         if listing.left_out:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in listing.left_out.items())
+            kinds = kinds_of(listing.left_out)
             log.warning("%s: %d files to read; left out for their format: %s", location, len(listing.files), kinds)
         return source
 
@@ -77,13 +78,13 @@ class Files(Source):
         return canonical(partition)
 
     def may_hold(self, partition: Any, location: str) -> bool:
-        return any(location == (shown := _shown(file.path)) or location.startswith(f"{shown}!") for file in partition)
+        return any(location == (name := shown(file.path)) or location.startswith(f"{name}!") for file in partition)
 
-    def among(self, files: Sequence[ListedFile], first_seen: str) -> "Files":
+    def among(self, files: Catalogue, first_seen: str) -> "Files":
         """Some of the listed files, as a source: those that were met first in one state of the location."""
-        if first_seen == self.snapshot and tuple(files) == self.listing.files:
+        if first_seen == self.snapshot and files == self.listing.files:
             return self
-        listing = Listing(self.listing.location, tuple(files))
+        listing = Listing(self.listing.location, files)
         source = replace(self, snapshot=listing.snapshot, first_seen="" if first_seen == listing.snapshot else first_seen)
         source.__dict__["listing"] = listing
         return source
@@ -109,7 +110,7 @@ class Files(Source):
     def read(self, partition: tuple[ListedFile, ...]) -> Iterator[Document | Dropped]:
         with closing(Inspector()) as inspector, closing(Extractor(self.extractor)) as extractor:
             for file in partition:
-                location = _shown(file.path)
+                location = shown(file.path)
                 with self.place.lend(file) as path:
                     for record in _format(file).records(SourceFile(path, file.path, inspector, extractor), self.text_field):
                         yield self.settle(f"{location}!{record.member}" if record.member else location, record)
@@ -126,7 +127,7 @@ class Files(Source):
     def _require_text(self, file: ListedFile, records: Sequence[Any]) -> None:
         names = dict.fromkeys(name for record in records if isinstance(record, Record) for name in record.fields)
         if names and all(isinstance(record, Record) and record.text is None for record in records):
-            raise no_text_field(_shown(file.path), self.text_field, names)
+            raise no_text_field(shown(file.path), self.text_field, names)
 
 
 def _format(file: ListedFile) -> Format:
@@ -146,8 +147,3 @@ def _place(location: str) -> tuple[str, Place]:
         raise RequestError("a source's location is empty: give a file, a folder, a glob or an address")
     location = str(PurePath(location.removeprefix("file://")))
     return location, LocalPlace(location, os.getcwd())
-
-
-def _shown(path: str) -> str:
-    """A path as text, whatever bytes its name has."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

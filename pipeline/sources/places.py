@@ -5,15 +5,18 @@ import os
 import re
 import tempfile
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from pipeline.errors import RequestError, RunError
+from pipeline.sources.catalogue import Catalogue, ListedFile
 from pipeline.sources.formats.known import READABLE, format_of
-from pipeline.sources.listing import ListedFile, Listing, changed, choose, unchanged, unreadable, walk, weigh
+from pipeline.sources.listing import Listing, changed, choose, kinds_of, unchanged, unreadable, walk, weigh
 from pipeline.storage import Entry, ObjectStore
 
 GLOB = re.compile(r"[*?\[]")
@@ -31,11 +34,12 @@ class Place(ABC):
         """A local file with the bytes that were listed; raises RunError where they are others now."""
 
 
-def listing_of(location: str, files: tuple[ListedFile, ...], left_out: dict[str, int]) -> Listing:
+def listing_of(location: str, files: Catalogue, others: Counter[str]) -> Listing:
     """A listing that holds something; else RequestError."""
+    left_out = dict(sorted(others.items()))
     if not files:
-        others = ", ".join(f"{count} {kind}" for kind, count in left_out.items())
-        raise RequestError(f"cannot read {location!r}: it holds no readable file{f' ({others})' if others else ''}; readable: {READABLE}")
+        kinds = kinds_of(left_out)
+        raise RequestError(f"cannot read {location!r}: it holds no readable file{f' ({kinds})' if kinds else ''}; readable: {READABLE}")
     if not any(file.bytes for file in files):
         raise RequestError(f"cannot read {location!r}: every file in it is empty; give one with text in it")
     return Listing(location, files, left_out)
@@ -55,11 +59,12 @@ class LocalPlace(Place):
     folder: str
 
     def list(self) -> Listing:
+        others = Counter[str]()
         try:
-            files, left_out = choose(self._named())
+            files = Catalogue.of(weigh(choose(self._named(), others)))
         except OSError as problem:
             raise unreadable(str(problem.filename or self.location).removeprefix(f"{self.folder}/"), problem) from problem
-        return listing_of(self.location, weigh(files), left_out)
+        return listing_of(self.location, files, others)
 
     def lend(self, file: ListedFile) -> AbstractContextManager[Path]:
         return unchanged(file, self.path(file.path))
@@ -84,10 +89,11 @@ class LocalPlace(Place):
 
     def _matches(self) -> Iterator[tuple[str, str]]:
         pattern = os.path.expanduser(self.location)
-        names = sorted(glob.glob(pattern, root_dir=self.folder, recursive=True))
-        if not names:
+        names = glob.iglob(pattern, root_dir=self.folder, recursive=True)
+        first = next(names, None)
+        if first is None:
             raise RequestError(f"cannot read {self.location!r}: it matches no file; check the pattern")
-        for name in names:
+        for name in chain((first,), names):
             path = self.path(name)
             if path.is_file():
                 yield name, str(path)
@@ -113,12 +119,13 @@ class ObjectPlace(Place):
 
     def list(self) -> Listing:
         key = self.location.removeprefix(self._root).strip("/")
+        others = Counter[str]()
+        chosen = choose(((entry.path, entry) for entry in self._entries(ObjectStore(self._root), key)), others)
         try:
-            chosen, left_out = choose((entry.path, entry) for entry in self._entries(ObjectStore(self._root), key))
+            files = Catalogue.of(ListedFile(f"{self._root}/{path}", entry.bytes, _mark(entry)) for path, entry in chosen)
         except RunError as problem:
             raise RequestError(f"cannot read {self.location!r}: {problem}") from problem
-        files = tuple(ListedFile(f"{self._root}/{key}", entry.bytes, _mark(entry)) for key, entry in chosen)
-        return listing_of(self.location, files, left_out)
+        return listing_of(self.location, files, others)
 
     def _entries(self, store: ObjectStore, key: str) -> Iterator[Entry]:
         entry = store.entry(key) if key else None
@@ -129,10 +136,12 @@ class ObjectPlace(Place):
         folder, pattern = key, re.compile("")
         if wild := GLOB.search(key):
             folder, pattern = key[: wild.start()].rpartition("/")[0], matcher(key)
-        entries = [entry for entry in store.list(folder) if pattern.match(entry.path) and not _hidden(entry.path.removeprefix(folder))]
-        if not entries:
+        there = (entry for entry in store.entries(folder) if pattern.match(entry.path) and not _hidden(entry.path.removeprefix(folder)))
+        first = next(there, None)
+        if first is None:
             raise RequestError(f"cannot read {self.location!r}: there is no such object or prefix; check the address")
-        yield from entries
+        yield first
+        yield from there
 
     @contextmanager
     def lend(self, file: ListedFile) -> Iterator[Path]:

@@ -11,9 +11,10 @@ from typing import Any
 from pipeline.documents import Document, Dropped
 from pipeline.errors import RequestError
 from pipeline.sources.base import Source
+from pipeline.sources.catalogue import Catalogue, ListedFile
 from pipeline.sources.formats.base import Record, SourceFile
 from pipeline.sources.formats.text import Text
-from pipeline.sources.listing import ListedFile, Listing, changed, unchanged, units, walk, weigh
+from pipeline.sources.listing import Listing, changed, unchanged, units, walk, weigh
 
 SUFFIXES = Text.suffixes
 SKIPPED = frozenset({"site-packages", "dist-packages", "__pycache__"})
@@ -76,7 +77,8 @@ def _folder() -> str:
 
 
 def _list() -> Listing:
-    files = weigh(sorted(file for file in walk(_folder(), SKIPPED) if file[0].endswith(SUFFIXES)))
+    named = (file for file in walk(_folder(), SKIPPED) if file[0].endswith(SUFFIXES))
+    files = Catalogue.of(file for file in weigh(named) if file.bytes)
     if not files:
         raise RequestError(f"this Python has no library as files in {_folder()}: give sources of your own")
-    return Listing("", tuple(file for file in files if file.bytes))
+    return Listing("", files)

@@ -3,28 +3,32 @@
 import http.client
 import shutil
 import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from pipeline.errors import RequestError, RunError
-from pipeline.sources.listing import ListedFile, Listing, changed
+from pipeline.sources.catalogue import Catalogue, ListedFile
+from pipeline.sources.listing import Listing, changed
 from pipeline.sources.places import Place, listing_of, require_format
-from pipeline.storage import CHUNK_BYTES, checksum_of
+from pipeline.storage import CHUNK_BYTES, Patience, checksum_of
 
-SECONDS, TRIES, PAUSE = 60, 3, 0.5
-"""How long the web may be silent, how often it is asked, and the first pause between (each pause is twice the last)."""
+SECONDS, PAUSE = 60, 0.5
+"""How long the web may be silent, and the first pause before it is asked again."""
+PARTIAL, NO_SUCH_RANGE = 206, 416
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 GET_ONLY = frozenset({403, 405, 501})
 """What servers that do not know HEAD answer to it, and signed addresses that allow GET alone."""
 PROBLEMS = (OSError, http.client.HTTPException)
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 T = TypeVar("T")
 
 
@@ -49,19 +53,14 @@ class WebPlace(Place):
     def list(self) -> Listing:
         require_format(self._shown)
         try:
-            file = _tried(self._listed)
+            file = self._listed()
         except PROBLEMS as problem:
             raise RequestError(f"cannot read {self._shown!r}: {problem}; check the address and the network") from problem
-        return listing_of(self._shown, (file,), {})
+        return listing_of(self._shown, Catalogue.of([file]), Counter())
 
     def _listed(self) -> ListedFile:
-        try:
-            with self._open("HEAD") as answer:
-                mark, size = _mark(answer.headers), answer.headers.get("Content-Length")
-        except urllib.error.HTTPError as problem:
-            if problem.code not in GET_ONLY:
-                raise
-            mark = size = None
+        headers = _tried(self._told)
+        mark, size = _mark(headers), headers.get("Content-Length")
         if mark and size:
             return ListedFile(self._shown, int(size), mark)
         with tempfile.NamedTemporaryFile(prefix="millrace-") as copy:
@@ -69,12 +68,23 @@ class WebPlace(Place):
             self._fetch(path)
             return ListedFile(self._shown, path.stat().st_size, checksum_of(path))
 
+    def _told(self) -> Message:
+        """What the server tells of the file without sending it; nothing, where it is not asked for that."""
+        try:
+            with self._open("HEAD") as answer:
+                headers: Message = answer.headers
+                return headers
+        except urllib.error.HTTPError as problem:
+            if problem.code not in GET_ONLY:
+                raise
+            return Message()
+
     @contextmanager
     def lend(self, file: ListedFile) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="millrace-") as folder:
             path = Path(folder, "file")
             try:
-                mark = _tried(lambda: self._fetch(path))
+                mark = self._fetch(path)
             except PROBLEMS as problem:
                 raise RunError(f"cannot read {self._shown!r}: {problem}; run the same command again") from problem
             if path.stat().st_size != file.bytes or file.mark not in (mark, checksum_of(path)):
@@ -82,17 +92,28 @@ class WebPlace(Place):
             yield path
 
     def _fetch(self, path: Path) -> str | None:
-        """Copy the file into a local one; what marks its content, if the server says."""
-        with self._open("GET") as answer, open(path, "wb") as copy:
-            shutil.copyfileobj(answer, copy, CHUNK_BYTES)
-            promised = answer.headers.get("Content-Length")
-            if promised is not None and int(promised) != copy.tell():
-                raise http.client.IncompleteRead(b"", int(promised) - copy.tell())
-            return _mark(answer.headers)
+        """Copy the file into a local one; what marks its content, if the server says. Where it breaks off, it goes on from there."""
+        patience, version = Patience(PAUSE), None
+        with open(path, "wb") as copy:
+            while True:
+                try:
+                    with self._open("GET", _rest(copy.tell(), version)) as answer:
+                        copy.truncate(start := copy.seek(_start(answer, copy.tell(), version)))
+                        version = _version(answer.headers)
+                        shutil.copyfileobj(answer, copy, CHUNK_BYTES)
+                        _require_all(answer.headers, copy.tell() - start)
+                        return _mark(answer.headers)
+                except PROBLEMS as problem:
+                    if isinstance(problem, _OtherPart) or _code(problem) == NO_SUCH_RANGE:
+                        version = None
+                    elif not _passes(problem):
+                        raise
+                    if not patience.lasts(copy.tell()):
+                        raise
 
     @contextmanager
-    def _open(self, method: str) -> Iterator[Any]:
-        request = urllib.request.Request(_ascii(self.address), method=method, headers={"User-Agent": "millrace"})  # noqa: S310
+    def _open(self, method: str, headers: Mapping[str, str] = NO_HEADERS) -> Iterator[Any]:
+        request = urllib.request.Request(_ascii(self.address), method=method, headers={"User-Agent": "millrace", **headers})  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
                 yield answer
@@ -110,17 +131,56 @@ def _mark(headers: Message) -> str | None:
     return None
 
 
+def _version(headers: Message) -> str | None:
+    """What tells that two answers are of the very same bytes: an etag that is not weak."""
+    etag = headers.get("ETag")
+    return etag if etag and etag.startswith('"') else None
+
+
+def _rest(start: int, version: str | None) -> dict[str, str]:
+    """How all bytes from `start` on are asked for, if they are still of this version; else the whole file is sent."""
+    return {"Range": f"bytes={start}-", "If-Range": version} if start and version else {}
+
+
+class _OtherPart(http.client.HTTPException):
+    """An answer is not the part of the file that was asked for."""
+
+
+def _start(answer: Any, asked: int, version: str | None) -> int:
+    """The place in the file at which an answer begins."""
+    if answer.status != PARTIAL:
+        return 0
+    if _version(answer.headers) != version or not answer.headers.get("Content-Range", "").startswith(f"bytes {asked}-"):
+        raise _OtherPart("it sent another part than was asked for")
+    return asked
+
+
+def _require_all(headers: Message, received: int) -> None:
+    promised = headers.get("Content-Length")
+    if promised is not None and int(promised) != received:
+        raise http.client.IncompleteRead(b"", int(promised) - received)
+
+
+def _code(problem: Exception) -> int | None:
+    return problem.code if isinstance(problem, urllib.error.HTTPError) else None
+
+
+def _passes(problem: Exception) -> bool:
+    """Whether it may go well when it is tried again."""
+    code = _code(problem)
+    return code is None or code in TRANSIENT
+
+
 def _ascii(address: str) -> str:
     return quote(address, safe="%/:=&?~#+!$,;'@()*[]")
 
 
 def _tried(ask: Callable[[], T]) -> T:
     """Ask again, after a pause, where the web fails for the moment."""
-    for number in range(TRIES - 1):
+    patience = Patience(PAUSE)
+    while True:
         try:
             return ask()
         except PROBLEMS as problem:
-            if isinstance(problem, urllib.error.HTTPError) and problem.code not in TRANSIENT:
+            if not _passes(problem) or not patience.lasts():
                 raise
-            time.sleep(PAUSE * 2**number)
-    return ask()

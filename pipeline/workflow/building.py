@@ -1,9 +1,9 @@
 """The context of a step that is being built: units that are committed one by one, taken over where they are found done."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from pipeline.errors import RunError
 from pipeline.storage import Store
@@ -45,15 +45,16 @@ class Building:
 
     def map(self, work: Callable[[Unit, T], Facts], items: Sequence[T], stands_for: Callable[[T], Json] | None = None) -> Iterator[Receipt]:
         phase = self._phase(work)
-        tasks = [self._task(phase, index, work, item, stands_for) for index, item in enumerate(items)]
         done = self._committed(phase)
-        open_tasks = {task.index: task.reuse for task in tasks if task.reuse is not None and task.index not in done}
-        done |= recall(self.store, self._reuse_folder(phase), open_tasks, self.step.address)
-        tell(self.listeners, Advanced(self.step, phase, len(done), len(tasks)))
-        for index, receipt in self.executor.units([task for task in tasks if task.index not in done]):
+        kept = {} if stands_for is None else self._reuse_paths(phase, items, stands_for, done)
+        done |= recall(self.store, self._reuse_folder(phase), kept, self.step.address)
+        tell(self.listeners, Advanced(self.step, phase, len(done), len(items)))
+        waiting = [place for place in range(len(items)) if place not in done]
+        tasks = Tasks(waiting, lambda place: self._task(phase, place, work, items[place], kept.get(place)))
+        for index, receipt in self.executor.units(tasks):
             done[index] = receipt
-            tell(self.listeners, Advanced(self.step, phase, len(done), len(tasks)))
-        ordered = [done[task.index] for task in tasks]
+            tell(self.listeners, Advanced(self.step, phase, len(done), len(items)))
+        ordered = [done[place] for place in range(len(items))]
         self.receipts += ordered
         return iter(ordered)
 
@@ -76,6 +77,10 @@ class Building:
         """Where receipts are kept that other artifacts may take over: those of other code lie elsewhere."""
         return f"{REUSE}/{self.step.name()}/{code_digest(self.code)}/{phase}"
 
+    def _reuse_paths(self, phase: str, items: Sequence[T], stands_for: Callable[[T], Json], done: Collection[int]) -> dict[int, str]:
+        """Where the receipts of items that are not done may be found."""
+        return {place: self._reuse_path(phase, stands_for(item)) for place, item in enumerate(items) if place not in done}
+
     def _reuse_path(self, phase: str, stands_for: Json) -> str:
         return f"{self._reuse_folder(phase)}/{fingerprint([self.step.own, stands_for])}.json"
 
@@ -87,10 +92,7 @@ class Building:
         self.phases.add(phase)
         return phase
 
-    def _task(
-        self, phase: str, index: int, work: Callable[..., Facts], item: Any, stands_for: Callable[[Any], Json] | None = None
-    ) -> UnitTask:
-        reuse = None if stands_for is None else self._reuse_path(phase, stands_for(item))
+    def _task(self, phase: str, index: int, work: Callable[..., Facts], item: Any, reuse: str | None = None) -> UnitTask:
         return UnitTask(self.store.url, self.step.address, self.basis, phase, index, work, item, reuse)
 
     def _committed(self, phase: str) -> dict[int, Receipt]:
@@ -98,3 +100,24 @@ class Building:
         entries = self.store.list(receipts_folder(self.step.address, self.basis, phase))
         paths = [entry.path for entry in entries if entry.path.endswith(".json")]
         return {int(path.rsplit("/", 1)[1].removesuffix(".json")): Receipt.from_json(self.store.get(path)) for path in paths}
+
+
+class Tasks(Sequence[UnitTask]):
+    """Tasks that are made when an executor asks for them: a phase may have more items than can be held."""
+
+    def __init__(self, places: Sequence[int], make: Callable[[int], UnitTask]) -> None:
+        self._places, self._make = places, make
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, number: int) -> UnitTask: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> "Tasks": ...
+
+    def __getitem__(self, number: int | slice) -> "UnitTask | Tasks":
+        if isinstance(number, slice):
+            return Tasks(self._places[number], self._make)
+        return self._make(self._places[number])

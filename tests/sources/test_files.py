@@ -16,6 +16,7 @@ from pipeline.errors import RequestError, RunError
 from pipeline.sources import listing
 from pipeline.sources.base import Source
 from pipeline.sources.files import Files
+from pipeline.sources.listing import kinds_of
 from pipeline.sources.ingest import Ingest
 from tests.sources.containers import kept, write
 
@@ -99,7 +100,7 @@ def test_hidden_files_and_other_formats_are_left_out_and_counted(folder: Path, c
         source = Files.at("data")
     assert [file.path for group in source.partitions() for file in group] == ["data/a.txt"]
     assert source.left_out == {".exe": 1, ".pdf": 2, "no suffix": 1}
-    assert caplog.messages == ["data: 1 files to read; left out for their format: 1 .exe, 2 .pdf, 1 no suffix"]
+    assert caplog.messages == ["data: 1 files to read; left out for their format: 2 .pdf, 1 .exe, 1 no suffix"]
 
 
 def test_globs_match_files_folders_and_any_depth(folder: Path) -> None:
@@ -273,3 +274,9 @@ def test_another_field_may_hold_the_text(folder: Path) -> None:
     assert (first.text, first.meta) == ("0", '{"text": "document 0"}')
     with pytest.raises(RequestError, match="text_field is empty"):
         Files.at("a.jsonl", text_field="")
+
+
+def test_of_many_kinds_that_are_left_out_the_most_frequent_are_told() -> None:
+    told = kinds_of({f".{number:02d}": number for number in range(1, 21)})
+    assert told.startswith("20 .20, 19 .19, ")
+    assert told.endswith(", 9 .09 and 8 kinds more")

@@ -1,7 +1,8 @@
 """Files in an object store, from a real S3 server on this machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,20 @@ def test_a_store_is_ingested_with_its_etags_as_the_snapshot(
     assert Files.at(f"{bucket}/data").snapshot == source.snapshot
     objects.put("data/b.jsonl.gz", write(tmp_path / "b.jsonl.gz", RECORDS[:-1]).read_bytes())
     assert Files.at(f"{bucket}/data").snapshot != source.snapshot
+
+
+def test_a_store_that_lists_its_etags_without_quotation_marks_is_read(bucket: str, objects: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Azure does."""
+    import obstore
+
+    listed, plain = Files.at(f"{bucket}/data").snapshot, obstore.list
+
+    def unquoted(*given: Any, **options: Any) -> Iterator[list[dict[str, Any]]]:
+        return ([{**item, "e_tag": item["e_tag"].strip('"')} for item in page] for page in plain(*given, **options))
+
+    monkeypatch.setattr(obstore, "list", unquoted)
+    assert Files.at(f"{bucket}/data").snapshot == listed
+    assert len(origins(f"{bucket}/data")) == 3
 
 
 @pytest.mark.parametrize("new", [b"other content", None])
