@@ -16,8 +16,8 @@ from pipeline.errors import RequestError, RunError
 from pipeline.sources import listing
 from pipeline.sources.base import Source
 from pipeline.sources.files import Files
-from pipeline.sources.listing import kinds_of
 from pipeline.sources.ingest import Ingest
+from pipeline.sources.listing import kinds_of
 from tests.sources.containers import kept, write
 
 RECORDS = [{"text": f"document {number}", "n": str(number)} for number in range(5)]
