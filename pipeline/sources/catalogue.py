@@ -90,8 +90,23 @@ def _batches(files: Iterable[ListedFile]) -> Iterator[pa.RecordBatch]:
     files = iter(files)
     while rows := list(islice(files, BATCH_FILES)):
         paths = [file.path.encode("utf-8", "surrogatepass") for file in rows]
-        columns = paths, [file.bytes for file in rows], [file.mark for file in rows]
-        yield pa.record_batch([pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)], schema=SCHEMA)
+        sizes = np.fromiter((file.bytes for file in rows), np.int64, len(rows))
+        columns = [
+            _bytes_array(paths, pa.large_binary()),
+            _number_array(sizes),
+            _bytes_array([file.mark.encode() for file in rows], pa.large_string()),
+        ]
+        yield pa.record_batch(columns, schema=SCHEMA)
+
+
+def _bytes_array(values: Sequence[bytes], kind: pa.DataType) -> pa.Array:
+    """An array of its buffers: `pa.array` would load pandas first, which takes as long as all of a refresh with nothing to do."""
+    offsets = np.cumsum([0, *map(len, values)], dtype=np.int64)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))])
+
+
+def _number_array(values: npt.NDArray[np.int64]) -> pa.Array:
+    return pa.Array.from_buffers(pa.int64(), values.size, [None, pa.py_buffer(np.ascontiguousarray(values, np.int64))])
 
 
 def _numbered(rows: Rows) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -112,7 +127,7 @@ def _in_order(rows: Rows) -> bool:
 def _sorted(rows: Rows) -> Rows:
     """A table of full batches (the last may be shorter) in order of its paths."""
     batches = rows.table.to_batches(max_chunksize=BATCH_FILES)
-    order = pc.sort_indices(rows.table["path"]).to_numpy()
+    order = np.frombuffer(pc.sort_indices(rows.table["path"]).buffers()[1], np.uint64)  # to_numpy would load pandas, too
     return held(_gathered(batches, order[start : start + BATCH_FILES]) for start in range(0, len(order), BATCH_FILES))
 
 
@@ -122,8 +137,8 @@ def _gathered(batches: Sequence[pa.RecordBatch], rows: npt.NDArray[np.uint64]) -
     bounds = np.arange(len(batches) + 1, dtype=np.uint64) * np.uint64(BATCH_FILES)
     cuts = np.searchsorted(rows[near], bounds)
     taken = [
-        batch.take(pa.array(rows[near[cuts[number] : cuts[number + 1]]] - bounds[number]))
+        batch.take(_number_array(rows[near[cuts[number] : cuts[number + 1]]] - bounds[number]))
         for number, batch in enumerate(batches)
         if cuts[number] < cuts[number + 1]
     ]
-    return pa.concat_batches(taken).take(pa.array(np.argsort(near)))
+    return pa.concat_batches(taken).take(_number_array(np.argsort(near)))

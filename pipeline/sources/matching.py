@@ -17,6 +17,8 @@ def matched(left: Catalogue, right: Catalogue) -> tuple[Mask, Mask]:
 
     The two are gone through side by side, once, a window at a time (as in a merge join).
     """
+    if left == right:  # as most often
+        return np.ones(len(left), dtype=bool), np.ones(len(right), dtype=bool)
     in_right, in_left = np.zeros(len(left), dtype=bool), np.zeros(len(right), dtype=bool)
     for mine, yours in _windows(left.rows.table["path"], right.rows.table["path"]):
         my_files, your_files = left.rows.table[mine], right.rows.table[yours]
