@@ -75,7 +75,7 @@ def test_no_heavy_package_is_loaded_to_plan(tmp_path: Path) -> None:
         "import runpy, sys; sys.argv = ['pretrain.py', 'tiny', '--sources', 'text.txt', '--plan']\n"
         "try: runpy.run_path(sys.argv.pop(0) and PATH, run_name='__main__')\n"
         "except SystemExit as exit_: assert not exit_.code\n"
-        "heavy = {'torch', 'ray', 'deepspeed', 'transformers', 'datasets', 'wandb', 'numba'} & set(sys.modules)\n"
+        "heavy = {'torch', 'ray', 'deepspeed', 'transformers', 'datasets', 'wandb', 'numba', 'pandas'} & set(sys.modules)\n"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
     ).replace("sys.argv.pop(0) and PATH", repr(str(PROJECT / "jobs" / "pretrain.py")))
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment(), capture_output=True, text=True)
