@@ -179,7 +179,7 @@ def test_a_store_that_cannot_be_reached_is_told_on_one_line(kind: str, s3: Store
 
 def test_a_silent_store_is_given_up_after_a_few_tries(s3: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes connections and never answers: as many tries as the settings say, each of bounded time."""
-    monkeypatch.setattr("pipeline.storage.QUICK", "200ms")
+    monkeypatch.setattr("pipeline.storage.objects.QUICK", "200ms")
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

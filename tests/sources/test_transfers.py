@@ -11,11 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pipeline import storage
 from pipeline.errors import RunError
 from pipeline.sources import web
 from pipeline.sources.files import Files
-from pipeline.storage import checksum_of, open_store
+from pipeline.storage import checksum_of, objects, open_store
 from tests.sources.breaking import Breaking, breaking
 
 SIZE, AFTER = 7_000_000, 1_500_000
@@ -25,7 +24,7 @@ OLD, NEW = (b"".join(b"%s %07d\n" % (version, number) for number in range(SIZE /
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "PAUSE", 0.01)
-    monkeypatch.setattr(storage, "PAUSE", 0.01)
+    monkeypatch.setattr(objects, "PAUSE", 0.01)
 
 
 class Site:
@@ -163,7 +162,7 @@ def s3_through(bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -
 def test_an_object_goes_on_where_it_broke_more_often_than_a_request_is_tried(
     bucket: str, s3_through: Callable[[int, int], Breaking], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "RETRIES", {**storage.RETRIES, "max_retries": 1})
+    monkeypatch.setattr(objects, "RETRIES", {**objects.RETRIES, "max_retries": 1})
     proxy = s3_through(AFTER, 4)
     monkeypatch.setenv("MILLRACE_CACHE", str(tmp_path))
     assert open_store(bucket).local("a.txt", checksum_of(OLD)).read_bytes() == OLD
@@ -175,7 +174,7 @@ def test_an_object_goes_on_where_it_broke_more_often_than_a_request_is_tried(
 def test_an_object_that_changes_while_it_breaks_off_is_told_and_never_mixed(
     own_retries: int, bucket: str, s3_through: Callable[[int, int], Breaking], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "RETRIES", {**storage.RETRIES, "max_retries": own_retries})
+    monkeypatch.setattr(objects, "RETRIES", {**objects.RETRIES, "max_retries": own_retries})
     direct = open_store(bucket)
     direct.size("a.txt")  # from now on it is connected, past the proxy
     proxy = s3_through(AFTER, 1)

@@ -1,12 +1,7 @@
-"""Where artifacts live: a local folder or an object store, behind five verbs and no rename.
-
-Everything rests on `put_new`: a file appears whole or not at all, and the first writer wins. Object stores
-offer that as a conditional put; a local folder as a hard link to a finished, flushed file.
-"""
+"""An object store, by its conditional puts, as a store."""
 
 import hashlib
 import os
-import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,62 +10,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline.errors import Damaged, RequestError, RunError
+from pipeline.storage.base import CHUNK_BYTES, REMEDY, Entry, cache_folder, check, checksum_of
 
-OBJECT_SCHEMES = ("s3://", "gs://", "az://", "abfss://", "http://", "https://", "memory://")
-CHUNK_BYTES = 1 << 20
 TRIES, PAUSE = 3, 0.5
 """How often a transfer is begun that brings nothing new, and the first pause between in seconds (each is twice the last)."""
 QUICK, BULK = "10s", "30m"
 """How long one request to an object store may take: for manifests and receipts, and for files of any size."""
 RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
-REMEDY = "delete it and the manifest of its step, and run the same command again to build it anew"
 CLIENT_SETTINGS = ("allow_http", "allow_invalid_certificates", "proxy_url", "proxy_ca_certificate", "proxy_excludes", "root_certificate")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A stored file: its path below the store's root, its size in bytes, and an object store's mark of its content."""
-
-    path: str
-    bytes: int
-    etag: str | None = None
-
-
-class Store(Protocol):
-    """A root. Paths are relative, with `/` between their parts."""
-
-    @property
-    def url(self) -> str: ...
-
-    def get(self, path: str) -> bytes:
-        """The bytes of a file; FileNotFoundError where there is none."""
-
-    def size(self, path: str) -> int | None:
-        """The size of a file in bytes; None where there is none."""
-
-    def put_new(self, path: str, data: bytes | Path) -> bool:
-        """Write a file whole, unless there is one already; says whether it was written."""
-
-    def put(self, path: str, data: bytes) -> None:
-        """Write a file whole, over any older one. Only for what is no truth: journals."""
-
-    def list(self, prefix: str) -> Iterator[Entry]:
-        """The files below the folder `prefix`, in order of their paths."""
-
-    def checksum(self, path: str) -> str:
-        """The checksum of a stored file, read as a stream; FileNotFoundError where there is none."""
-
-    def delete(self, path: str) -> None:
-        """Remove a file; none there is no error."""
-
-    def local(self, path: str, checksum: str) -> Path:
-        """A local file with these bytes, checked against `checksum` ("sha256:…"); raises Damaged."""
-
-    def check_writable(self) -> None:
-        """Raise RequestError where nothing can be written."""
 
 
 @dataclass
@@ -89,109 +39,6 @@ class Patience:
         if lasts := self.failures < TRIES:
             time.sleep(self.pause * 2 ** (self.failures - 1))
         return lasts
-
-
-def open_store(url: str) -> Store:
-    """The store at `url`: a folder (relative, absolute or file://), or an object store's URL."""
-    if url.startswith(OBJECT_SCHEMES):
-        return ObjectStore(url.rstrip("/"))
-    if "://" in url and not url.startswith("file://"):
-        raise RequestError(f"cannot keep artifacts at {url!r}: use a folder, s3://bucket/prefix, gs://… or az://…")
-    return LocalStore(str(Path(url.removeprefix("file://")).expanduser().absolute()))
-
-
-def checksum_of(data: bytes | Path) -> str:
-    """The checksum of bytes or of a local file, as "sha256:<hexadecimal digits>"."""
-    if isinstance(data, bytes):
-        return f"sha256:{hashlib.sha256(data).hexdigest()}"
-    with open(data, "rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-
-
-@dataclass(frozen=True)
-class LocalStore:
-    """A folder on a file system that has hard links."""
-
-    url: str
-
-    def _place(self, path: str) -> Path:
-        return Path(self.url, path)
-
-    def get(self, path: str) -> bytes:
-        return self._place(path).read_bytes()
-
-    def size(self, path: str) -> int | None:
-        place = self._place(path)
-        return place.stat().st_size if place.is_file() else None
-
-    def put_new(self, path: str, data: bytes | Path) -> bool:
-        target = self._place(path)
-        if target.exists():
-            return False
-        draft = self._draft(target, data)
-        try:
-            os.link(draft, target)
-        except FileExistsError:
-            return False
-        finally:
-            draft.unlink()
-        _flush_folder(target.parent)
-        return True
-
-    def put(self, path: str, data: bytes) -> None:
-        target = self._place(path)
-        draft = self._draft(target, data)
-        try:
-            os.replace(draft, target)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-
-    def _draft(self, target: Path, data: bytes | Path) -> Path:
-        """A finished, flushed file beside `target` that no listing shows."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.parent / f".draft-{uuid.uuid4().hex}"
-        try:
-            with open(draft, "wb") as file:
-                if isinstance(data, bytes):
-                    file.write(data)
-                else:
-                    with open(data, "rb") as origin:
-                        shutil.copyfileobj(origin, file, CHUNK_BYTES)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException as problem:
-            draft.unlink(missing_ok=True)
-            if isinstance(problem, OSError) and problem.filename is None:
-                problem.filename = str(target)
-            raise
-        return draft
-
-    def list(self, prefix: str) -> Iterator[Entry]:
-        places = [Path(folder, name) for folder, _, names in os.walk(self._place(prefix)) for name in names]
-        entries = {place.relative_to(self.url).as_posix(): place for place in places if not place.name.startswith(".draft-")}
-        for path, place in sorted(entries.items()):
-            with suppress(FileNotFoundError):  # another driver has removed it meanwhile
-                yield Entry(path, place.stat().st_size)
-
-    def checksum(self, path: str) -> str:
-        return checksum_of(self._place(path))
-
-    def delete(self, path: str) -> None:
-        self._place(path).unlink(missing_ok=True)
-
-    def local(self, path: str, checksum: str) -> Path:
-        place = self._place(path)
-        _check(place, checksum, path)
-        return place
-
-    def check_writable(self) -> None:
-        path = f".writable-{uuid.uuid4().hex}"
-        try:
-            self.put_new(path, b"trial")
-            self.delete(path)
-        except OSError as problem:
-            raise RequestError(f"cannot write artifacts below {self.url!r}: {problem.strerror}; choose another --root") from problem
 
 
 @dataclass(frozen=True)
@@ -293,7 +140,7 @@ class ObjectStore:
         draft = place.parent / f".draft-{uuid.uuid4().hex}"
         try:
             self.fetch(path, draft)
-            _check(draft, checksum, path)
+            check(draft, checksum, path)
             os.replace(draft, place)
         except FileNotFoundError as problem:
             raise Damaged(f"{path} is missing, though a manifest names it; {REMEDY}") from problem
@@ -349,46 +196,6 @@ class ObjectStore:
             raise RunError(
                 f"{self.url}/{path}: {_first_line(problem)}; see that the store can be reached, then run the same command again"
             ) from problem
-
-
-def cache_folder() -> Path:
-    """Where files of remote stores are kept locally: MILLRACE_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("MILLRACE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "millrace")).expanduser()
-
-
-def _check(place: Path, checksum: str, path: str) -> None:
-    """Raise Damaged unless a file has the checksum. In one process, a file that was found whole is read again only if it changed."""
-    try:
-        stamp = _stamp(place)
-        if _whole.get(place) == (stamp, checksum):
-            return
-        found = checksum_of(place)
-    except FileNotFoundError as problem:
-        raise Damaged(f"{path} is missing, though a manifest names it; {REMEDY}") from problem
-    if found != checksum:
-        raise Damaged(f"{path} is damaged: its checksum is {found}, its manifest says {checksum}; {REMEDY}")
-    if len(_whole) >= MOST_WHOLE:
-        _whole.clear()
-    _whole[place] = (stamp, checksum)
-
-
-def _stamp(place: Path) -> tuple[int, ...]:
-    status = place.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-
-
-_whole: dict[Path, tuple[tuple[int, ...], str]] = {}
-"""Files that were found whole in this process, as they were then."""
-MOST_WHOLE = 100_000
-
-
-def _flush_folder(folder: Path) -> None:
-    """A new name in a folder survives a loss of power only once the folder is flushed."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _quoted(etag: str | None) -> str | None:
