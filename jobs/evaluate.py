@@ -17,6 +17,9 @@ from pipeline.errors import RequestError
 from pipeline.evaluate.base import EvalTask
 from pipeline.evaluate.evaluate import Evaluate
 from pipeline.evaluate.perplexity import Perplexity
+from pipeline.evaluate.restoration import Restoration
+from pipeline.objectives.next_token import NextToken
+from pipeline.objectives.recorded import objective_of
 from pipeline.storage import Store, open_store
 from pipeline.tokens.shards import TokenShards
 from pipeline.workflow.artifact import read_manifest
@@ -31,13 +34,19 @@ class EvaluateRecipe:
     checkpoint: str | None = None
     """pretrain/FINGERPRINT; None: the newest in the root."""
     tasks: tuple[EvalTask, ...] = (Perplexity(),)
+    """Unless others are named, a model that was trained to fill gaps is asked for that instead."""
     sources: tuple[str, ...] = ()
     """Text to score; none: the documents that were held out when the checkpoint was trained."""
 
     def target(self, store: Store) -> Evaluate:
         """The step that scores."""
         checkpoint = checkpoint_step(self.checkpoint, store)
-        return Evaluate(checkpoint=checkpoint, tokens=self._tokens(checkpoint, store), tasks=self.tasks)
+        return Evaluate(checkpoint=checkpoint, tokens=self._tokens(checkpoint, store), tasks=self._tasks(checkpoint, store))
+
+    def _tasks(self, checkpoint: Reference[Any], store: Store) -> tuple[EvalTask, ...]:
+        objective = objective_of(checkpoint_manifest(checkpoint.of, store).recipe)
+        usual = self.tasks == (Perplexity(),)
+        return (Restoration(objective=objective),) if usual and not isinstance(objective, NextToken) else self.tasks
 
     def _tokens(self, checkpoint: Reference[Any], store: Store) -> Step[TokenShards]:
         if self.sources:

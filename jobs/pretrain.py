@@ -6,6 +6,7 @@ if not __package__:  # run as a script: from anywhere, installed or not, and wit
 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from collections.abc import Mapping
 from typing import Any
 
 from jobs.command import Invocation, Result, execute
@@ -88,7 +89,7 @@ def training_result(recipe: PretrainRecipe, outcome: Outcome, root: str) -> dict
     return {
         "checkpoint": str(folder),
         **{name: facts[name] for name in ("steps", "tokens_per_second", "loss", "mfu", "parameters")},
-        "validation": dict(scores.get("perplexity", {})),
+        "validation": dict(scores.get("perplexity") or next(iter(scores.values()))),
         "samples": samples,
     }
 
@@ -98,14 +99,20 @@ def show(result: Result) -> str:
     if "plan" in result:
         return show_plan(result)
     validation = result["validation"]
-    lines = [
-        show_corpus(result),
-        f"validation: loss {validation['loss']:.4f}, perplexity {validation['perplexity']:.2f}, "
-        f"{validation['bits_per_byte']:.3f} bits per byte (zstd -19 needs {validation['zstd_bits_per_byte']:.3f} for the same text)",
-    ]
+    lines = [show_corpus(result), f"validation: {_validated(validation)}"]
     for sample in result["samples"]:
         lines += ["── a sample ──", sample["prompt"] + sample["text"], "──"]
     return "\n".join([*lines, f"model:  {result['checkpoint']}", f"report: {result['report']}"])
+
+
+def _validated(validation: Mapping[str, float]) -> str:
+    """Perplexity beside what a compressor makes of the same text; of other tasks, each metric."""
+    if "bits_per_byte" not in validation:
+        return ", ".join(f"{name.replace('_', ' ')} {value:.6g}" for name, value in validation.items())
+    return (
+        f"loss {validation['loss']:.4f}, perplexity {validation['perplexity']:.2f}, "
+        f"{validation['bits_per_byte']:.3f} bits per byte (zstd -19 needs {validation['zstd_bits_per_byte']:.3f} for the same text)"
+    )
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ from pipeline.filters.evaluation_set import EvaluationSet
 from pipeline.filters.quality import Quality, TrainQuality
 from pipeline.models.base import Architecture
 from pipeline.models.llama import Llama
+from pipeline.objectives.base import Objective
+from pipeline.objectives.next_token import NextToken
 from pipeline.sources.base import Source
 from pipeline.sources.extraction.extractors import ExtractorName
 from pipeline.sources.forgotten import Forgotten
@@ -198,6 +200,8 @@ class PretrainRecipe(CorpusRecipe):
     """The weight of each source in the training data; none: as much of each as there is."""
     model: Architecture = Llama(dim=256, depth=4, heads=4)
     """Its kind and size."""
+    objective: Objective = NextToken()
+    """What it learns to predict."""
     context: int = 256
     """Tokens in a training window."""
     batch: int = 32
@@ -248,6 +252,7 @@ class PretrainRecipe(CorpusRecipe):
         return Pretrain(
             mixture=mixture,
             model=self.model,
+            objective=self.objective,
             context=self.context,
             batch=self.batch,
             token_budget=self.token_budget,

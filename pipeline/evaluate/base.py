@@ -8,7 +8,11 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Protocol
+
+from pipeline.objectives.base import Objective
+from pipeline.objectives.next_token import NextToken
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,13 @@ class HeldOut(Protocol):
         """The text of each, in order; anew with every call."""
 
 
+class Answering(Protocol):
+    """A model under test."""
+
+    def answers(self, examples: Iterable[Example]) -> Iterator[tuple[Example, Answer]]:
+        """Each example with its answer, in order."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvalTask(ABC):
     """A frozen recipe of a task."""
@@ -47,6 +58,16 @@ class EvalTask(ABC):
     def name(self) -> str:
         """The task's name among the scores: the class name in kebab case, unless a task has more to say."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", type(self).__name__).lower()
+
+    def fits(self, objective: Objective) -> bool:
+        """Whether a model that was trained with an objective can be asked."""
+        return isinstance(objective, NextToken)
+
+    def subject(self, folder: Path) -> Answering:
+        """The checkpoint in a folder, as it is asked: by default, how likely it finds texts from left to right."""
+        from pipeline.evaluate.subject import Subject
+
+        return Subject(folder)
 
     @abstractmethod
     def examples(self, held_out: HeldOut) -> Iterable[Example]:

@@ -11,6 +11,7 @@ from pipeline.tokens.shards import VALIDATION, TokenShards
 from pipeline.tokens.tokenize import Tokenize
 from pipeline.tokens.tokenizer import TOKENIZER, TokenizerFiles
 from pipeline.train.checkpoint import Checkpoint
+from pipeline.train.pretrain import Pretrain
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.step import Context, Facts, Reference, Step
 from pipeline.workflow.unit import Unit
@@ -31,6 +32,14 @@ class Evaluate(Step[Artifact]):
             raise RequestError("tasks is empty: name at least one, such as Perplexity()")
         if len(set(names)) < len(names):
             raise RequestError(f"tasks has two of the same name among {', '.join(names)}: name each once")
+        if isinstance(self.checkpoint, Pretrain):
+            objective = self.checkpoint.objective
+            unfit = [task.name for task in self.tasks if not task.fits(objective)]
+            if unfit:
+                raise RequestError(
+                    f"tasks has {unfit[0]}, which cannot be asked of a model that was trained with {type(objective).__name__}:"
+                    " use one that can, such as Perplexity() for NextToken() and Restoration(objective=…) for others"
+                )
         needy = [task.name for task in self.tasks if task.needs_held_out]
         if needy and isinstance(self.tokens, Tokenize) and self.tokens.split.fraction == 0:
             raise RequestError(f"split.fraction is 0, and {needy[0]} asks about held-out documents: hold out a fraction, such as 0.01")
@@ -41,9 +50,7 @@ class Evaluate(Step[Artifact]):
 
     def examine(self, unit: Unit, task: EvalTask) -> Facts:
         """One unit: a task from its first example to its metrics."""
-        from pipeline.evaluate.subject import Subject
-
-        subject = Subject(unit.open(self.checkpoint).model)
+        subject = task.subject(unit.open(self.checkpoint).model)
         held_out = HeldOutDocuments(unit, unit.open(self.tokens))
         totals, count = Counter[str](), 0
         for example, answer in subject.answers(task.examples(held_out)):

@@ -1,18 +1,37 @@
 """Opening a checkpoint: any folder that transformers opens, ours or a foreign one; data only, never code."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.errors import RequestError
 
+CAUSAL = "AutoModelForCausalLM"
 
-def open_model(folder: Path) -> Any:
-    """The causal language model in a folder, ready to be asked; raises RequestError."""
+
+def open_model(folder: Path, opened_by: str = CAUSAL) -> Any:
+    """The model in a folder, opened by a class of transformers and ready to be asked; raises RequestError."""
     import torch
-    from transformers import AutoModelForCausalLM
+    import transformers
 
-    model = _opened(AutoModelForCausalLM, folder, use_safetensors=True, dtype="auto")
+    import pipeline.models.lstm_checkpoint  # noqa: F401 - transformers has no LSTM, and knows ours by this import
+
+    gaps = gaps_of(folder)
+    if opened_by == CAUSAL and gaps is not None:
+        raise RequestError(f"{folder} holds a model that fills {gaps} and does not continue texts: name a decoder for that")
+    model = _opened(getattr(transformers, opened_by), folder, use_safetensors=True, dtype="auto")
     return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def gaps_of(folder: Path) -> Literal["masks", "spans"] | None:
+    """The gaps that the model in a folder fills, by its config.json; None for one that continues texts, or that cannot be read."""
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        if config.get("is_encoder_decoder"):
+            return "spans"
+        return "masks" if config["architectures"][0].endswith("ForMaskedLM") else None
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):  # whoever opens it says what is wrong
+        return None
 
 
 def open_tokenizer(folder: Path) -> Any:

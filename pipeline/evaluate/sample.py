@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.errors import RequestError
+from pipeline.evaluate.filling import fill_masks, fill_spans
 from pipeline.evaluate.generation import Sampling, generate
+from pipeline.evaluate.opening import gaps_of
 from pipeline.train.checkpoint import Checkpoint
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.step import Context, Facts, Step
@@ -13,7 +16,10 @@ from pipeline.workflow.unit import Unit
 
 @dataclass(frozen=True, kw_only=True)
 class Sample(Step[Artifact]):
-    """Draw one text after each prompt. Facts: `samples`, [{"prompt", "text"}]; the text is what was drawn."""
+    """Draw one text after each prompt; of a model that fills gaps, the prompt filled.
+
+    Facts: `samples`, [{"prompt", "text"}]; the text is what was drawn.
+    """
 
     checkpoint: Step[Checkpoint]
     prompts: tuple[str, ...] = ("",)
@@ -29,5 +35,15 @@ class Sample(Step[Artifact]):
 
     def draw(self, unit: Unit, prompts: Sequence[str]) -> Facts:
         """One unit: all prompts, since opening the model costs more than drawing."""
-        texts = generate(unit.open(self.checkpoint).model, prompts, self.sampling)
-        return {"samples": [{"prompt": prompt, "text": drawn[0]} for prompt, drawn in zip(prompts, texts, strict=True)]}
+        texts = _drawn(unit.open(self.checkpoint).model, prompts, self.sampling)
+        return {"samples": [{"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)]}
+
+
+def _drawn(folder: Path, prompts: Sequence[str], sampling: Sampling) -> list[str]:
+    """What a model makes of each prompt: it continues it, or fills its gaps."""
+    match gaps_of(folder):
+        case "masks":
+            return fill_masks(folder, prompts)
+        case "spans":
+            return fill_spans(folder, prompts, sampling)
+    return [texts[0] for texts in generate(folder, prompts, sampling)]

@@ -86,7 +86,8 @@ class Subject:
             count = len(window.tokens) - 1
             tokens_BT[row, :count] = torch.tensor(window.tokens[:-1])
             targets_BT[row, count - window.scored : count] = torch.tensor(window.tokens[1:][count - window.scored :])
-        logits_BTV = self.model(tokens_BT.to(self.model.device)).logits.float()
+        tokens_BT = tokens_BT.to(self.model.device)
+        logits_BTV = self.model(tokens_BT, attention_mask=torch.ones_like(tokens_BT)).logits.float()
         nats = functional.cross_entropy(
             logits_BTV.flatten(0, 1), targets_BT.flatten().to(logits_BTV.device), ignore_index=UNSCORED, reduction="none"
         )

@@ -3,10 +3,24 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipeline.objectives.base import Objective
+from pipeline.objectives.next_token import NextToken
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
     from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a model is, in a few words, the class of transformers that opens it, and the pipeline that uses it."""
+
+    words: str
+    opened_by: str
+    pipeline: str
+    module: str | None = None
+    """The module of ours that has to be imported first, where transformers does not know the model."""
 
 
 @dataclass(frozen=True)
@@ -15,24 +29,36 @@ class Export:
 
     config: Mapping[str, Any]
     tensors: "Mapping[str, Tensor]"
+    generates: bool = True
+    """Whether it writes text, and so has settings for that."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture(ABC):
     """A frozen recipe of a model. The vocabulary and the context come from the data that it is trained on."""
 
+    learns: ClassVar[type[Objective]] = NextToken
+    """What it can be trained to predict."""
+    family: ClassVar[Family] = Family("decoder-only language model", "AutoModelForCausalLM", "text-generation")
+
     @abstractmethod
     def build(self, vocab_size: int, context: int) -> "nn.Module":
         """A fresh module on the CPU in fp32; its weights are drawn from torch's global generator.
 
-        Its `forward(tokens [B, T], targets [B, T], documents [B, T] | None, positions [B, T] | None)` returns
-        the mean cross-entropy in nats, computed in fp32. Where `documents` is given (the number of the document that
-        a token belongs to, within its row), attention stays inside a document; `positions` default to 0 … T - 1.
+        Its `forward` takes what the questions of its objective give, as tensors of B rows, and returns the mean cross-entropy in nats,
+        computed in fp32: of a batch, the mean of those of its rows. For NextToken that is
+        `forward(tokens [B, T], targets [B, T], documents [B, T] | None, positions [B, T] | None)`. Where `documents` is
+        given (the number of the document that a token belongs to, within its row), attention stays inside a document;
+        `positions` default to 0 … T - 1.
         """
 
     @abstractmethod
     def flops_per_token(self, vocab_size: int, context: int) -> int:
         """Floating-point operations of the matrix products, forward and backward, per trained token."""
+
+    def flops_for(self, objective: Objective, vocab_size: int, context: int) -> int:  # noqa: ARG002 - for most it is the same for any
+        """The same where it depends on what of a window is predicted."""
+        return self.flops_per_token(vocab_size, context)
 
     @abstractmethod
     def export(self, weights: "Mapping[str, Tensor]", vocab_size: int, context: int) -> Export:

@@ -1,4 +1,4 @@
-"""Writing a model as the folder that `AutoModelForCausalLM.from_pretrained` opens without our code."""
+"""Writing a model as the folder that the `from_pretrained` of transformers opens without our code."""
 
 import json
 from collections.abc import Mapping
@@ -10,13 +10,17 @@ from pipeline.models.base import Export
 WEIGHTS, CONFIG, GENERATION = "model.safetensors", "config.json", "generation_config.json"
 
 
-def write_model(folder: Path, export: Export, end_of_text: int) -> None:
-    """Write weights and configurations into `folder`; the token that ends a text also begins one, as in training."""
+def write_model(folder: Path, export: Export, end_of_text: int, ids: Mapping[str, int] | None = None) -> None:
+    """Write weights and configurations into `folder`; the token that ends a text also begins one, as in training.
+
+    `ids` are those of other tokens with a role, by their names in config.json.
+    """
     from safetensors.torch import save_file
 
-    tokens = {"bos_token_id": end_of_text, "eos_token_id": end_of_text, "pad_token_id": end_of_text}
+    tokens = {"bos_token_id": end_of_text, "eos_token_id": end_of_text, "pad_token_id": end_of_text, **(ids or {})}
     _write_json(folder / CONFIG, {**export.config, **tokens})
-    _write_json(folder / GENERATION, {**tokens, "do_sample": True})
+    if export.generates:
+        _write_json(folder / GENERATION, {**tokens, "do_sample": True})
     save_file(dict(sorted(export.tensors.items())), folder / WEIGHTS, metadata={"format": "pt"})
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.errors import RequestError
 from pipeline.models.base import Architecture, Export
+from pipeline.models.shapes import check_counts, check_rotary_heads
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
     from torch import Tensor, nn
@@ -33,15 +33,8 @@ class Llama(Architecture):
     norm_epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        for name in ("dim", "depth", "heads", "groups", "inner"):
-            if getattr(self, name) < 1:
-                raise RequestError(f"model.{name} is {getattr(self, name)}: use at least 1")
-        if self.dim % self.heads or self.head_dim % 2:
-            raise RequestError(f"model.heads is {self.heads}, which cannot share dim {self.dim} in even widths: use a divisor of dim / 2")
-        if self.heads % self.groups:
-            raise RequestError(
-                f"model.key_value_heads is {self.groups}, which cannot share {self.heads} heads evenly: use a divisor of heads"
-            )
+        check_counts(self, ("dim", "depth", "heads", "key_value_heads", "hidden"))
+        check_rotary_heads(self.dim, self.heads, self.groups)
 
     @property
     def groups(self) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.models.base import Family
 from pipeline.workflow.step import Step
 
 
@@ -19,23 +20,27 @@ class Origin:
     """The step, from 0, from which on the corpus was trained on."""
 
 
-def model_card(step: Step[Any], origins: Sequence[Origin], facts: Mapping[str, Any]) -> str:
-    """The README.md of a model: its size, training, sources and recipe. The same bytes for the same making."""
+def model_card(step: Step[Any], family: Family, predicted: str, origins: Sequence[Origin], facts: Mapping[str, Any]) -> str:
+    """The README.md of a model: its size, training, sources and recipe. The same bytes for the same making.
+
+    The losses among the facts are means over each `predicted`, such as "token".
+    """
     lines = [
         "---",
         "library_name: transformers",
-        "pipeline_tag: text-generation",
+        f"pipeline_tag: {family.pipeline}",
         "---",
         f"# {step.address}",
         "",
-        f"A decoder-only language model of {facts['parameters']:,} parameters, trained from random weights on"
+        f"{_a(family.words)} of {facts['parameters']:,} parameters, trained from random weights on"
         f" {facts['tokens']:,} tokens in {facts['steps']:,} steps.",
-        f"The loss went from {facts['loss']['first']:.4f} to {facts['loss']['last']:.4f} nats a token.",
+        f"The loss went from {facts['loss']['first']:.4f} to {facts['loss']['last']:.4f} nats a {predicted}.",
         "",
         "```python",
-        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        *([f"import {family.module}"] if family.module else ()),
+        f"from transformers import {family.opened_by}, AutoTokenizer",
         "",
-        'model, tokenizer = AutoModelForCausalLM.from_pretrained("."), AutoTokenizer.from_pretrained(".")',
+        f'model, tokenizer = {family.opened_by}.from_pretrained("."), AutoTokenizer.from_pretrained(".")',
         "```",
         "",
         "## Data",
@@ -73,6 +78,11 @@ def _boundaries(origins: Sequence[Origin]) -> list[str]:
         f"From step {at:,} on, counted from 0, {names} took the place of what came before." for at, names in zip(begins, named, strict=True)
     ]
     return [line for sentence in lines for line in (sentence, "")]
+
+
+def _a(words: str) -> str:
+    """Words behind the article that they need, at the beginning of a sentence."""
+    return f"{'An' if words[0] in 'aeiou' else 'A'} {words}"
 
 
 def _cell(text: str) -> str:

@@ -4,7 +4,7 @@ The batch of a step is a function of its number, so the same global batches are 
 members and with any micro-batch, and a resumed run goes on as if it had never stopped.
 
 A row of metrics: `step` (updates done: its batch is `order.batch(step - 1)`), `tokens` (trained on so far), `loss` (mean over
-the global batch, in nats a token), `learning_rate`, `gradient_norm` (before clipping), `tokens_per_second` (of this step),
+the global batch, in nats a predicted token), `learning_rate`, `gradient_norm` (before clipping), `tokens_per_second` (of this step),
 `seconds` (in the loop so far, over all resumptions), and `validation_loss` where it was measured.
 """
 
@@ -13,12 +13,11 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.batches.packing import Batch
 from pipeline.errors import RunError
+from pipeline.objectives.base import Place, Questions
 from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.engine import Engine
 from pipeline.train.gang import mean
@@ -29,7 +28,6 @@ from pipeline.workflow.step import Member
 if TYPE_CHECKING:
     from torch import Tensor
 
-Attend = Literal["document", "window"]
 REPORT_SECONDS = 2.0
 """Between two reports: one may cost more than a short step."""
 
@@ -51,7 +49,6 @@ class Course:
     micro_batch: int
     """Windows that a member takes at once."""
     context: int
-    attend: Attend
     schedule: Schedule
     save_every: int
     validate_every: int
@@ -64,6 +61,7 @@ class Loop:
     course: Course
     engine: Engine
     order: BatchOrder
+    questions: Questions
     held_out: Batch | None
     member: Member
     checkpoints: Checkpoints
@@ -114,25 +112,20 @@ class Loop:
     def _gradients(self, step: int) -> float:
         """Add the gradients of this member's rows of the global batch; their mean loss."""
         share = self.course.batch // self.member.size
-        batch = self.order.batch(step, slice(self.member.rank * share, (self.member.rank + 1) * share))
+        first = self.member.rank * share
+        batch, place = self.order.batch(step, slice(first, first + share)), Place(step, first)
         losses = []
         for start in range(0, share, self.course.micro_batch):
-            loss = self.engine.loss(*self._inputs(batch, slice(start, start + self.course.micro_batch)))
+            loss = self.engine.loss(*self._inputs(batch, slice(start, start + self.course.micro_batch), place))
             self.engine.backward(loss)
             losses.append(loss.detach().double())
         return (sum(losses[1:], losses[0]) / len(losses)).item()
 
-    def _inputs(self, batch: Batch, rows: slice) -> "list[Tensor]":
-        """Tokens, targets, and what says where documents begin, if attention stays inside them and one does; each [rows, context].
-
-        Most windows of a corpus of long documents lie inside one, where a plain causal mask says the same and costs half.
-        """
+    def _inputs(self, batch: Batch, rows: slice, place: Place | None) -> "list[Tensor]":
+        """What the model is called with for some rows, on the engine's device."""
         import torch
 
-        arrays: list[NDArray[Any]] = [batch.tokens[rows, :-1], batch.tokens[rows, 1:]]
-        if self.course.attend == "document" and batch.documents[rows].any():
-            arrays += [batch.documents[rows], batch.positions[rows]]
-        return [torch.from_numpy(array).to(self.engine.device) for array in arrays]
+        return [torch.from_numpy(array).to(self.engine.device) for array in self.questions.inputs(batch, rows, place)]
 
     def _validate(self, batch: Batch) -> float:
         """The mean loss on the held-out windows. Every member takes all of them, so that it is the same for any gang."""
@@ -142,7 +135,7 @@ class Loop:
         with torch.no_grad():
             for start in range(0, count, self.course.micro_batch):
                 rows = slice(start, min(start + self.course.micro_batch, count))
-                summed += self.engine.loss(*self._inputs(batch, rows)).item() * (rows.stop - rows.start)
+                summed += self.engine.loss(*self._inputs(batch, rows, None)).item() * (rows.stop - rows.start)
         return summed / count
 
     def _check(self, name: str, value: float, done: int) -> None:

@@ -15,12 +15,16 @@ from pipeline.batches.phases import Phase, Stage, check_phases, members_of
 from pipeline.errors import RequestError
 from pipeline.models.base import Architecture, Export
 from pipeline.models.export import write_model
+from pipeline.objectives.base import Attend, Objective, Questions
+from pipeline.objectives.lexicon import Lexicon
+from pipeline.objectives.next_token import NextToken
+from pipeline.objectives.special_tokens import add_special_tokens
 from pipeline.tokens.shards import TokenShards
-from pipeline.tokens.tokenizer import TokenizerFiles
+from pipeline.tokens.tokenizer import TOKENIZER, TokenizerFiles
 from pipeline.train.card import Origin, model_card
 from pipeline.train.checkpoint import METRICS, MODEL, Checkpoint, Checkpoints, Earlier
 from pipeline.train.engine import Engine, Engines, Update
-from pipeline.train.loop import Attend, Course, Loop, json_lines, mfu
+from pipeline.train.loop import Course, Loop, json_lines, mfu
 from pipeline.train.peak import peak
 from pipeline.train.plain import PlainEngines
 from pipeline.train.schedule import Schedule
@@ -47,6 +51,8 @@ class Pretrain(Step[Checkpoint]):
     artifact: ClassVar[type[Artifact]] = Checkpoint
     mixture: tuple[Weighted, ...]
     model: Architecture
+    objective: Objective = NextToken()
+    """What the model learns to predict."""
     context: int
     """Tokens in a window: the model's greatest context."""
     batch: int
@@ -89,13 +95,20 @@ class Pretrain(Step[Checkpoint]):
             )
         if self.attend not in ("document", "window"):
             raise RequestError(f"attend is {self.attend!r}: use document or window")
+        if not isinstance(self.objective, self.model.learns):
+            raise RequestError(
+                f"objective is {type(self.objective).__name__}, and a {type(self.model).__name__} cannot learn by that:"
+                f" use {self.model.learns.__name__}"
+            )
+        self.objective.check(self.attend, self.context)
         check_phases(self.mixture, self.then, self.steps)
 
     @cached_property
     def recipe(self) -> dict[str, Json]:
-        """As of any step; a run of one phase does not mention any, so that its address is that from before there were phases."""
-        form = super().recipe
-        return form if self.then else {name: value for name, value in form.items() if name != "then"}
+        """As of any step; a run of one phase does not mention any, nor one of next tokens its objective, so that addresses stay what they
+        were before there were others."""
+        unmentioned = {name for name, usual in (("then", ()), ("objective", NextToken())) if getattr(self, name) == usual}
+        return {name: value for name, value in super().recipe.items() if name not in unmentioned}
 
     @property
     def steps(self) -> int:
@@ -110,23 +123,24 @@ class Pretrain(Step[Checkpoint]):
 
     def run(self, context: Context) -> Facts:
         check_made_alike({name: context.open(part.tokens) for name, part in members_of(self.mixture, self.then).items()})
-        self._order(context.open)  # raises what is wrong with the corpora before a gang is started
+        order = self._order(context.open)  # raises what is wrong with the corpora before a gang is started
+        self._questions(self._lexicon(order, context.open))  # and this, with their tokenizer
         return context.gang(self.train, self.workers).facts
 
     def train(self, unit: Unit, member: Member) -> Facts:
         """One member's work; the first one writes the model and the metrics, and its facts count."""
         order = self._order(unit.open)
-        vocab_size = order.shards[0].vocab_size
-        engine = self._engine(vocab_size, member)
-        loop = self._loop(unit, member, engine, order)
+        lexicon = self._lexicon(order, unit.open)
+        engine = self._engine(lexicon.size, member)
+        loop = self._loop(unit, member, engine, order, lexicon)
         with _repeatable(engine):
             rows = loop.run()
         weights = engine.weights()
         if member.rank > 0:
             return {}
-        export = self.model.export(weights, vocab_size, self.context)
+        export = self.model.export(weights, lexicon.size, self.context)
         facts = self._facts(loop, rows, export)
-        self._write_model(unit, export, order, facts)
+        self._write_model(unit, export, order, lexicon, facts)
         unit.write(METRICS, json_lines(rows).encode(), ".jsonl", len(rows))
         return facts
 
@@ -137,6 +151,15 @@ class Pretrain(Step[Checkpoint]):
         )
         return Order(first.mixture, first.shards, self.context, self.batch, self.seed, then)
 
+    def _lexicon(self, order: Order, opened: Callable[[Step[TokenizerFiles]], TokenizerFiles]) -> Lexicon:
+        """The tokenizer of the corpora, with what the objective adds to it."""
+        first = order.shards[0]
+        files = opened(Reference(of=first.manifest.recipe["tokenizer"]["step"], opens=TokenizerFiles))
+        return Lexicon(files.path / TOKENIZER, first.vocab_size, first.end_of_text, self.objective.added(self.context))
+
+    def _questions(self, lexicon: Lexicon) -> Questions:
+        return self.objective.questions(lexicon, self.attend, self.seed)
+
     def _engine(self, vocab_size: int, member: Member) -> Engine:
         """The engine, around a model with the same weights in every member."""
         import torch
@@ -145,13 +168,12 @@ class Pretrain(Step[Checkpoint]):
         model = self.model.build(vocab_size, self.context)
         return self.engines.start(model, self.update, self.batch // self.workers // self.rows, member)
 
-    def _loop(self, unit: Unit, member: Member, engine: Engine, order: Order) -> Loop:
+    def _loop(self, unit: Unit, member: Member, engine: Engine, order: Order, lexicon: Lexicon) -> Loop:
         course = Course(
             steps=self.steps,
             batch=self.batch,
             micro_batch=self.rows,
             context=self.context,
-            attend=self.attend,
             schedule=self.schedule,
             save_every=self.save_every,
             validate_every=self.validate_every or -(-self.steps // LOOKS),
@@ -160,10 +182,11 @@ class Pretrain(Step[Checkpoint]):
             course=course,
             engine=engine,
             order=order,
+            questions=self._questions(lexicon),
             held_out=held_out_windows(order.shards, self.context, self.token_budget),  # of the first phase: one curve over all of them
             member=member,
             checkpoints=self._checkpoints(unit, member),
-            flops_per_token=self.model.flops_per_token(order.shards[0].vocab_size, self.context),
+            flops_per_token=self.model.flops_for(self.objective, lexicon.size, self.context),
             peak=peak(engine.device, self.update.precision),
         )
 
@@ -194,10 +217,8 @@ class Pretrain(Step[Checkpoint]):
             "flops_per_token": loop.flops_per_token,
         }
 
-    def _write_model(self, unit: Unit, export: Export, order: Order, facts: Facts) -> None:
+    def _write_model(self, unit: Unit, export: Export, order: Order, lexicon: Lexicon, facts: Facts) -> None:
         """Weights, tokenizer and card, as one folder that transformers opens."""
-        first = order.shards[0]
-        tokenizer = Reference(of=first.manifest.recipe["tokenizer"]["step"], opens=TokenizerFiles)
         origins = [
             Origin(address=corpus.address, sources=corpus.facts["sources"], at=stage.at)
             for stage in order.stages
@@ -205,9 +226,11 @@ class Pretrain(Step[Checkpoint]):
         ]
         with tempfile.TemporaryDirectory(prefix="millrace-") as local:
             folder = Path(local)
-            write_model(folder, export, first.end_of_text)
-            shutil.copytree(unit.open(tokenizer).path, folder, dirs_exist_ok=True)
-            (folder / "README.md").write_text(model_card(self, origins, facts))
+            write_model(folder, export, lexicon.end_of_text, self.objective.model_ids(lexicon))
+            shutil.copytree(lexicon.tokenizer.parent, folder, dirs_exist_ok=True)
+            if lexicon.added:
+                add_special_tokens(folder, self.objective, lexicon, self.context)
+            (folder / "README.md").write_text(model_card(self, self.model.family, self.objective.predicted, origins, facts))
             unit.write_folder(MODEL, folder)
 
 

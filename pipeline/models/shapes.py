@@ -1,0 +1,29 @@
+"""What is refused of the sizes in a recipe, in the same words for every architecture."""
+
+from collections.abc import Iterable
+
+from pipeline.errors import RequestError
+from pipeline.models.base import Architecture
+
+
+def check_counts(recipe: Architecture, names: Iterable[str]) -> None:
+    """Raises RequestError for the first of these fields that is a number below 1."""
+    for name in names:
+        count = getattr(recipe, name)
+        if count is not None and count < 1:
+            raise RequestError(f"model.{name} is {count}: use at least 1")
+
+
+def check_rotary_heads(dim: int, heads: int, groups: int) -> None:
+    """Raises RequestError unless heads share the width in even parts, as rotary positions need, and groups share the heads."""
+    if dim % heads or dim // heads % 2:
+        raise RequestError(f"model.heads is {heads}, which cannot share dim {dim} in even widths: use a divisor of dim / 2")
+    if heads % groups:
+        raise RequestError(f"model.key_value_heads is {groups}, which cannot share {heads} heads evenly: use a divisor of heads")
+
+
+def check_fractions(recipe: Architecture, names: Iterable[str]) -> None:
+    """Raises RequestError for the first of these fields that is no number from 0 up to, but not including, 1."""
+    for name in names:
+        if not 0 <= getattr(recipe, name) < 1:
+            raise RequestError(f"model.{name} is {getattr(recipe, name)}: use a number from 0 up to, but not including, 1")
