@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.dedup.clusters import Members
 from pipeline.dedup.scratch import rows_at
+from pipeline.dedup.survivors import BUCKET_LIMIT
 from pipeline.dedup.verdicts import VERDICTS
 
 KEYS = pa.schema([("high", pa.uint64()), ("low", pa.uint64())])
@@ -125,7 +126,7 @@ def _last(members: Members, chosen: Numbers) -> Numbers:
 
 
 def needed(members: Members, found: Known, bands: pa.ChunkedArray) -> Flags:
-    """Which members are to be looked at: those that are open, and the kept ones that share a band with one, by all documents' `bands`."""
+    """Which members are to be looked at: those that are open, and the kept ones that they are compared with, by all documents' `bands`."""
     clusters = np.zeros(members.starts.size, bool)
     clusters[members.clusters[found.open]] = True
     beside = np.flatnonzero(found.kept & clusters[members.clusters])
@@ -135,10 +136,22 @@ def needed(members: Members, found: Known, bands: pa.ChunkedArray) -> Flags:
     theirs[members.clusters[beside]] = True
     opened = np.flatnonzero(found.open & theirs[members.clusters])
     sought, held = (rows_at(bands, members.documents[places]).flatten().to_numpy() for places in (opened, beside))
-    shared = np.isin(held, sought).reshape(beside.size, -1).any(axis=1)
     chosen = found.open.copy()
-    chosen[beside[shared]] = True
+    size = bands.type.list_size
+    chosen[beside[_compared(held, sought, size) // size]] = True
     return chosen
+
+
+def _compared(held: Keys, sought: Keys, bands: int) -> Numbers:
+    """The places of what is held in buckets that are sought: the first BUCKET_LIMIT of each, which stand for it (`survivors`)."""
+    places = np.flatnonzero(np.isin(held, sought))
+    order = np.lexsort((places, held[places], places % bands))
+    places = places[order]
+    begins = np.ones(places.size, bool)
+    begins[1:] = (held[places[1:]] != held[places[:-1]]) | (places[1:] % bands != places[:-1] % bands)
+    starts = np.flatnonzero(begins)
+    first: Numbers = places[np.arange(places.size) - starts[np.cumsum(begins) - 1] < BUCKET_LIMIT]
+    return first
 
 
 def decisions(members: pa.Table, keys: pa.Table, near: pa.Table) -> pa.Table:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dedup import survivors
+from pipeline.dedup import decisions, survivors
 from pipeline.dedup.deduplicate import Deduplicate
 from pipeline.storage import Store, open_store
 from pipeline.workflow.executor import InlineExecutor
@@ -78,3 +78,26 @@ def test_shards_that_keep_what_they_kept_are_not_written_again(store: Store) -> 
     home = next(address for address in first.built if address.startswith("deduplicate/")).split("/")[1]
     shards = open_artifact(store, second).shards
     assert [shard.path.startswith(f"../{home}/") for shard in shards] == [True, True, False]
+
+
+def test_of_a_template_of_many_pages_those_are_looked_at_that_stand_for_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (survivors, decisions):
+        monkeypatch.setattr(module, "BUCKET_LIMIT", 3)
+    template = " ".join(f"t{place}" for place in range(20))
+    pages = [f"{template} {' '.join(f'p{page}x{place}' for place in range(20))}" for page in range(20)]
+    looked_at: list[int] = []
+    survey = survivors.survey
+
+    def noted(sets: Any, offsets: Any, *rest: Any) -> Any:
+        looked_at.append(offsets.size - 1)
+        return survey(sets, offsets, *rest)
+
+    monkeypatch.setattr(survivors, "survey", noted)
+    old, new = (0, (tuple(pages[:19]),)), (1, ((pages[19],),))
+    grown = Deduplicate(documents=step_of([old, new]).documents, similarity=0.5, permutations=64)
+    run([Deduplicate(documents=step_of([old]).documents, similarity=0.5, permutations=64)], store, InlineExecutor())
+    kept = outcome(grown, store)
+    assert looked_at[0] >= 15
+    assert 1 < looked_at[1] < looked_at[0]
+    with TemporaryDirectory() as folder:
+        assert kept == outcome(grown, open_store(folder))
