@@ -63,7 +63,9 @@ def word_starts(tokens: NDArray[np.int64], begins: NDArray[np.bool_], spelling: 
     text = spelling.values[places]
     heads = (text & 0xC0) != 0x80
     characters = np.cumsum(heads) - 1
-    kinds, before = _characters(text, np.flatnonzero(heads))
+    opens = np.append(heads, True).nonzero()[0].searchsorted((ends - lengths)[begins.ravel()])  # the first character from there on
+    found = _characters(text, np.flatnonzero(heads), opens[opens < np.count_nonzero(heads)])
+    kinds, before = (np.append(each, np.uint8(SIGN)) for each in found)  # the last stands for bytes before any character
     spelled = np.flatnonzero(lengths)
     first = (ends - lengths)[spelled]
     own = characters[first]
@@ -73,11 +75,17 @@ def word_starts(tokens: NDArray[np.int64], begins: NDArray[np.bool_], spelling: 
     return starts.reshape(tokens.shape) | begins
 
 
-def _characters(text: NDArray[np.uint8], heads: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The kind of each character of UTF-8 that begins at one of `heads`, and of the last before it that is no mark."""
+def _characters(text: NDArray[np.uint8], heads: NDArray[np.int64], opens: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The kind of each character of UTF-8 that begins at one of `heads`, and of the last before it that is no mark.
+
+    The characters `opens` are the first of a document or a window: what stands before them is another's.
+    """
     kinds = _kinds()[_code_points(text, heads)]
-    bases = np.maximum.accumulate(np.where(kinds != MARK, np.arange(len(kinds)), 0))
+    is_base = kinds != MARK
+    is_base[opens] = True
+    bases = np.maximum.accumulate(np.where(is_base, np.arange(len(kinds)), 0))
     before = np.concatenate([np.array([SIGN], np.uint8), kinds[bases][:-1]])
+    before[opens] = SIGN
     return kinds, before
 
 

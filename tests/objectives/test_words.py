@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from pipeline.errors import RequestError
@@ -67,6 +68,7 @@ def test_words_are_whole_characters_and_make_up_the_text(tokenizer_json: Path, t
 
 
 @given(text=texts, other=texts)
+@example(text="1", other="\u0e491")
 def test_no_word_reaches_into_the_next_document(tokenizer_json: Path, text: str, other: str) -> None:
     lexicon = lexicon_of(tokenizer_json, MaskedTokens(), 64)
     first, second = encoded(lexicon, text), encoded(lexicon, other)
@@ -75,6 +77,20 @@ def test_no_word_reaches_into_the_next_document(tokenizer_json: Path, text: str,
     starts = word_starts(window, begins, lexicon.spelling)[0]
     alone = [word_starts(part[None], np.arange(len(part))[None] == 0, lexicon.spelling)[0] for part in (first, second)]
     assert starts.tolist() == [*alone[0], True, *alone[1]]
+
+
+@settings(max_examples=300)
+@given(text=texts, other=texts, cut=st.integers(0, 8))
+@example(text="a", other="\u00e9\U00020001b", cut=1)
+def test_a_window_is_cut_into_words_whatever_window_stands_before_it(tokenizer_json: Path, text: str, other: str, cut: int) -> None:
+    lexicon = lexicon_of(tokenizer_json, MaskedTokens(), 64)
+    window, before = encoded(lexicon, other)[cut:], encoded(lexicon, text)  # the window may begin inside a character
+    size = min(len(window), len(before))
+    if size:
+        rows = np.stack([before[-size:], window[:size]])
+        begins = np.arange(size)[None].repeat(2, axis=0) == 0
+        together = word_starts(rows, begins, lexicon.spelling)
+        assert together[1].tolist() == word_starts(rows[1:], begins[1:], lexicon.spelling)[0].tolist()
 
 
 def saved(folder: Path, tokenizer: Tokenizer) -> Lexicon:
