@@ -45,10 +45,10 @@ def shell_snippets() -> list[tuple[str, str]]:
 
 
 @cache
-def help_of(job: str) -> str:
-    """What a job says of its options."""
+def help_of(job: str, recipe: str | None) -> str:
+    """What a job says of its options; those of the model are a recipe's."""
     done = subprocess.run(
-        [sys.executable, f"jobs/{job}.py", "--help"],
+        [sys.executable, f"jobs/{job}.py", *([recipe] if recipe else ()), "--help"],
         capture_output=True,
         text=True,
         cwd=PROJECT,
@@ -68,8 +68,10 @@ def test_the_cluster_files_show_how_to_pretrain_and_to_refresh() -> None:
 @pytest.mark.parametrize(("page", "job", "arguments"), job_commands(), ids=lambda value: str(value)[:40])
 def test_every_job_that_is_shown_exists_and_has_the_options_that_are_shown(page: str, job: str, arguments: str) -> None:
     assert (PROJECT / "jobs" / f"{job}.py").is_file(), f"{page} shows jobs/{job}.py, which is not there"
-    shown = [word.partition("=")[0].rstrip(".,:)'\"") for word in arguments.split() if word.startswith("--")]
-    unknown = [option for option in shown if not re.search(rf"(?<![\w.-]){re.escape(option)}(?![\w.-])", help_of(job))]
+    words = arguments.split()
+    recipe = words[0] if words and (PROJECT / "jobs/recipes" / f"{words[0].replace('-', '_')}.py").is_file() else None
+    shown = [word.partition("=")[0].rstrip(".,:)'\"") for word in words if word.startswith("--")]
+    unknown = [option for option in shown if not re.search(rf"(?<![\w.-]){re.escape(option)}(?![\w.-])", help_of(job, recipe))]
     assert unknown == [], f"{page} shows options that jobs/{job}.py does not have"
 
 
