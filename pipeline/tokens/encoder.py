@@ -27,10 +27,10 @@ CHUNK_CHARACTERS = 1 << 20
 """The reference holds about a hundred bytes a token while it works: it is given this much text at a time."""
 COMPARED_STRIDE = 512
 """One document in so many is compared with the reference."""
-COMPARED_ODD, SOUGHT_STRIDE = 2, 8
+COMPARED_ODD, SOUGHT_STRIDE = 2, 32
 """So many more odd documents of a batch (control, format and private-use characters, combining marks) are compared; one in so many
 is looked at for that."""
-COMPARED_CHARACTERS = 1 << 12
+COMPARED_CHARACTERS = 1 << 11
 """Of a longer document, its beginning is compared."""
 ID_BYTES = 4
 ODD = r"[^\PC\t\n\r]|\p{M}"
