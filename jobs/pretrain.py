@@ -33,7 +33,7 @@ def pretrain(invocation: Invocation[PretrainRecipe]) -> Result:
     store = open_store(invocation.options.root)
     prospect = _on_states(invocation.recipe, store) if invocation.recipe.states else as_it_was(invocation.recipe, store)
     recipe = prospect.recipe
-    targets = (*(invocation.more or Allowing()).budgets(recipe.documents), *recipe.targets)
+    targets = (*invocation.more.budgets(recipe.documents), *recipe.targets)
     if invocation.options.plan:
         return planned(targets, invocation.options)
     try:

@@ -15,8 +15,8 @@ from pipeline.dedup.verdicts import VERDICTS
 from pipeline.workflow.artifact import FileEntry
 from pipeline.workflow.unit import Unit
 
-FILTER = 1 << 20
-"""The places of a filter for keys that occur several times; a key that does not may pass it by chance."""
+FILTER, FILTER_SHARE = 1 << 20, 8
+"""The least places of a filter for keys that occur several times, and how many it has for each; other keys may pass it by chance."""
 EDGES = pa.schema([("later", pa.int64()), ("earliest", pa.int64())])
 
 
@@ -85,6 +85,7 @@ def _perhaps_equal(key: NDArray[np.uint64]) -> NDArray[np.int64]:
     """The places whose key others have too, and a few more: to sort values is ten times faster than to sort places by them."""
     values = np.sort(key)
     several = values[1:][values[1:] == values[:-1]]
-    marked = np.zeros(FILTER, bool)
-    marked[several % np.uint64(FILTER)] = True
-    return np.flatnonzero(marked[key % np.uint64(FILTER)])
+    marked = np.zeros(max(FILTER, FILTER_SHARE * several.size), bool)
+    size = np.uint64(marked.size)
+    marked[several % size] = True
+    return np.flatnonzero(marked[key % size])

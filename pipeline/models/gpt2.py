@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.errors import RequestError
 from pipeline.models.base import Architecture, Export
-from pipeline.models.shapes import check_counts
+from pipeline.models.shapes import check_counts, check_heads
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
     from torch import Tensor, nn
@@ -31,8 +30,7 @@ class GPT2(Architecture):
 
     def __post_init__(self) -> None:
         check_counts(self, ("dim", "depth", "heads", "hidden"))
-        if self.dim % self.heads:
-            raise RequestError(f"model.heads is {self.heads}, which cannot share dim {self.dim} evenly: use a divisor of dim")
+        check_heads(self.dim, self.heads)
 
     @property
     def inner(self) -> int:

@@ -14,6 +14,12 @@ def check_counts(recipe: Architecture, names: Iterable[str]) -> None:
             raise RequestError(f"model.{name} is {count}: use at least 1")
 
 
+def check_heads(dim: int, heads: int) -> None:
+    """Raises RequestError unless heads share the width evenly."""
+    if dim % heads:
+        raise RequestError(f"model.heads is {heads}, which cannot share dim {dim} evenly: use a divisor of dim")
+
+
 def check_rotary_heads(dim: int, heads: int, groups: int) -> None:
     """Raises RequestError unless heads share the width in even parts, as rotary positions need, and groups share the heads."""
     if dim % heads or dim // heads % 2:

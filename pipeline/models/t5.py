@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.errors import RequestError
 from pipeline.models.base import Architecture, Export, Family
-from pipeline.models.shapes import check_counts
+from pipeline.models.shapes import check_counts, check_heads
 from pipeline.objectives.base import Objective
 from pipeline.objectives.corrupted_spans import CorruptedSpans
 
@@ -39,8 +38,7 @@ class T5(Architecture):
 
     def __post_init__(self) -> None:
         check_counts(self, ("dim", "depth", "heads", "inner"))
-        if self.dim % self.heads:
-            raise RequestError(f"model.heads is {self.heads}, which cannot share dim {self.dim} evenly: use a divisor of dim")
+        check_heads(self.dim, self.heads)
 
     @property
     def inner(self) -> int:

@@ -12,6 +12,7 @@ from jobs.forget import ForgetRecipe, forget
 from jobs.history.exposure import order_of
 from jobs.history.prospect import as_it_grows
 from jobs.history.states import State, folder_of, latest
+from jobs.looking import Allowing
 from jobs.pretrain import pretrain
 from jobs.recipe import Compute, PretrainRecipe
 from jobs.trace import TraceRecipe, trace
@@ -53,7 +54,7 @@ def training(folder: Path, **fields: Any) -> PretrainRecipe:
 
 
 def asked(store: Store, wanted: PretrainRecipe) -> dict[str, Any]:
-    return dict(pretrain(Invocation(wanted, Options(root=store.url, cluster="none"))))
+    return dict(pretrain(Invocation(wanted, Options(root=store.url, cluster="none"), Allowing())))
 
 
 def grow(folder: Path, name: str | None, *stores: Store) -> None:

@@ -1,10 +1,12 @@
 """Small models that are just drawn, tokens for them, and what a few updates make of them. Needs torch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.models.base import Architecture
 from pipeline.models.export import write_model
@@ -47,6 +49,13 @@ def opened(recipe: Architecture, model: torch.nn.Module, folder: Path) -> Any:
     theirs, told = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
     assert not any(told.values()), told
     return theirs.eval()
+
+
+def products_in(model: torch.nn.Module, inputs: Sequence[Tensor]) -> int:
+    """The floating-point operations of a pass forward and backward, those of attention left out, as PyTorch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        model(*inputs).backward()
+    return sum(count for operation, count in counter.get_flop_counts()["Global"].items() if "attention" not in str(operation))
 
 
 def updated(recipe: Architecture, rows: int, steps: int = 5) -> tuple[list[float], dict[str, Tensor]]:

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForMaskedLM
 
 from pipeline.errors import RequestError
 from pipeline.models.bert import Bert
 from pipeline.models.export import write_model
 from pipeline.objectives.masked_tokens import MaskedTokens
+from tests.models.fresh import products_in
 
 VOCABULARY, CONTEXT = 97, 24
 RECIPE = Bert(dim=32, depth=2, heads=4)
@@ -115,9 +115,7 @@ def test_every_weight_learns_and_a_fresh_model_knows_nothing_yet() -> None:
 
 def test_the_stated_operations_are_those_of_the_matrix_products() -> None:
     model, questions = drawn(), some_questions(2)
-    with FlopCounterMode(display=False) as counter:
-        model(*questions).backward()
-    products = sum(count for operation, count in counter.get_flop_counts()["Global"].items() if "attention" not in str(operation))
+    products = products_in(model, questions)
     attention = 12 * RECIPE.depth * RECIPE.dim * CONTEXT
     assert products / questions[0].numel() == pytest.approx(RECIPE.flops_per_token(VOCABULARY, CONTEXT) - attention, abs=1)
     assert RECIPE.flops_for(MaskedTokens(share=0.5), VOCABULARY, CONTEXT) > RECIPE.flops_per_token(VOCABULARY, CONTEXT)

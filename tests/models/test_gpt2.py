@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.errors import RequestError
 from pipeline.models.gpt2 import GPT2
-from tests.models.fresh import CONTEXT, DOCUMENTS, LENGTHS, POSITIONS, VOCABULARY, drawn, opened, some_tokens, stirred, updated
+from tests.models.fresh import CONTEXT, DOCUMENTS, LENGTHS, POSITIONS, VOCABULARY, drawn, opened, products_in, some_tokens, stirred, updated
 
 RECIPES = {
     "plain": GPT2(dim=32, depth=2, heads=4),
@@ -92,9 +91,7 @@ def test_the_loss_falls_and_the_weights_are_the_same_however_windows_are_shared_
 @each
 def test_the_stated_operations_are_those_of_the_matrix_products(recipe: GPT2) -> None:
     model, tokens = drawn(recipe), some_tokens(2, CONTEXT)
-    with FlopCounterMode(display=False) as counter:
-        model(tokens, tokens).backward()
-    products = sum(count for operation, count in counter.get_flop_counts()["Global"].items() if "attention" not in str(operation))
+    products = products_in(model, (tokens, tokens))
     attention = 12 * recipe.depth * recipe.dim * CONTEXT
     assert products == (recipe.flops_per_token(VOCABULARY, CONTEXT) - attention) * tokens.numel()
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM
 
 from pipeline.errors import RequestError
 from pipeline.models.export import write_model
 from pipeline.models.llama import Llama
+from tests.models.fresh import products_in
 
 VOCABULARY, CONTEXT = 97, 24
 RECIPES = {
@@ -82,9 +82,7 @@ def test_a_fresh_model_knows_nothing_yet() -> None:
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_the_stated_operations_are_those_of_the_matrix_products(recipe: Llama) -> None:
     model, tokens = drawn(recipe), some_tokens(2, CONTEXT)
-    with FlopCounterMode(display=False) as counter:
-        model(tokens, tokens).backward()
-    products = sum(count for operation, count in counter.get_flop_counts()["Global"].items() if "attention" not in str(operation))
+    products = products_in(model, (tokens, tokens))
     attention = 12 * recipe.depth * recipe.dim * CONTEXT
     assert products == (recipe.flops_per_token(VOCABULARY, CONTEXT) - attention) * tokens.numel()
 
