@@ -7,7 +7,6 @@ if not __package__:  # run as a script: from anywhere, installed or not, and wit
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from dataclasses import dataclass
-from typing import Any
 
 from jobs.checkpoints import checkpoint_manifest, checkpoint_step
 from jobs.command import Invocation, Result, execute
@@ -22,6 +21,7 @@ from pipeline.objectives.next_token import NextToken
 from pipeline.objectives.recorded import objective_of
 from pipeline.storage import Store, open_store
 from pipeline.tokens.shards import TokenShards
+from pipeline.train.checkpoint import Checkpoint
 from pipeline.workflow.artifact import read_manifest
 from pipeline.workflow.step import Reference, Step
 from pipeline.workflow.unit import open_artifact
@@ -43,20 +43,20 @@ class EvaluateRecipe:
         checkpoint = checkpoint_step(self.checkpoint, store)
         return Evaluate(checkpoint=checkpoint, tokens=self._tokens(checkpoint, store), tasks=self._tasks(checkpoint, store))
 
-    def _tasks(self, checkpoint: Reference[Any], store: Store) -> tuple[EvalTask, ...]:
-        objective = objective_of(checkpoint_manifest(checkpoint.of, store).recipe)
+    def _tasks(self, checkpoint: Step[Checkpoint], store: Store) -> tuple[EvalTask, ...]:
+        objective = objective_of(checkpoint_manifest(checkpoint.address, store).recipe)
         usual = self.tasks == (Perplexity(),)
         return (Restoration(objective=objective),) if usual and not isinstance(objective, NextToken) else self.tasks
 
-    def _tokens(self, checkpoint: Reference[Any], store: Store) -> Step[TokenShards]:
+    def _tokens(self, checkpoint: Step[Checkpoint], store: Store) -> Step[TokenShards]:
         if self.sources:
             tokenizer = str(open_artifact(store, checkpoint).folder("model"))
             return CorpusRecipe(sources=self.sources, similarity=None, tokenizer=tokenizer, validation=1.0).tokens
-        inputs = checkpoint_manifest(checkpoint.of, store).inputs
+        inputs = checkpoint_manifest(checkpoint.address, store).inputs
         trained_on = next(named["address"] for path, named in inputs.items() if path.startswith("mixture"))
         if read_manifest(store, trained_on) is None:
             raise RequestError(
-                f"{trained_on}, which {checkpoint.of} was trained on, is no longer there, nor what it held out:"
+                f"{trained_on}, which {checkpoint.address} was trained on, is no longer there, nor what it held out:"
                 " name text to score by --sources"
             )
         return Reference(of=trained_on, opens=TokenShards)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from jobs.checkpoints import checkpoint_folder
 from jobs.command import Invocation, Result, execute
-from pipeline.evaluate.generation import Sampling, generate
+from pipeline.inference.generation import Sampling, generate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,6 @@ from pipeline.documents import Documents
 from pipeline.errors import RequestError
 from pipeline.evaluate.base import EvalTask
 from pipeline.evaluate.evaluate import Evaluate
-from pipeline.evaluate.generation import Sampling
 from pipeline.evaluate.perplexity import Perplexity
 from pipeline.evaluate.sample import Sample
 from pipeline.filters.base import Filter
@@ -27,6 +26,7 @@ from pipeline.filters.clean import Clean
 from pipeline.filters.decontaminate import Decontaminate
 from pipeline.filters.evaluation_set import EvaluationSet
 from pipeline.filters.quality import Quality, TrainQuality
+from pipeline.inference.generation import Sampling
 from pipeline.models.base import Architecture
 from pipeline.models.llama import Llama
 from pipeline.objectives.base import Objective

@@ -7,8 +7,8 @@ On an accelerator, the size of T5 small is --model.dim 512 --model.depth 8 --mod
 from dataclasses import replace
 
 from jobs.recipes.python_library import RECIPE as DECODER
-from pipeline.evaluate.generation import Sampling
 from pipeline.evaluate.restoration import Restoration
+from pipeline.inference.generation import Sampling
 from pipeline.models.t5 import T5
 from pipeline.objectives.corrupted_spans import CorruptedSpans
 from pipeline.train.schedule import Schedule

@@ -1,8 +1,8 @@
 """As small as a run can be while every stage does real work: for trying things out, and for tests. A minute on two cores."""
 
 from jobs.recipe import PretrainRecipe
-from pipeline.evaluate.generation import Sampling
 from pipeline.filters.length import WordCount
+from pipeline.inference.generation import Sampling
 from pipeline.models.llama import Llama
 
 RECIPE = PretrainRecipe(

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from pipeline.errors import RequestError
 from pipeline.evaluate.base import Answer, Example
-from pipeline.evaluate.opening import open_model, open_tokenizer
 from pipeline.evaluate.subject import EXAMPLES_AT_ONCE, LARGEST_CONTEXT, LOGITS
+from pipeline.inference.opening import open_model, open_tokenizer
 from pipeline.objectives.base import Objective, held_out_rows
 from pipeline.objectives.corrupted_spans import CorruptedSpans
 from pipeline.objectives.lexicon import Lexicon

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import RequestError
-from pipeline.evaluate.filling import fill_masks, fill_spans
-from pipeline.evaluate.generation import Sampling, generate
-from pipeline.evaluate.opening import gaps_of
+from pipeline.inference.filling import fill_masks, fill_spans
+from pipeline.inference.generation import Sampling, generate
+from pipeline.inference.opening import gaps_of
 from pipeline.train.checkpoint import Checkpoint
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.step import Context, Facts, Step

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from pipeline.evaluate.base import Answer, Example
-from pipeline.evaluate.opening import beginning, open_model, open_tokenizer
+from pipeline.inference.opening import beginning, open_model, open_tokenizer
 
 LARGEST_CONTEXT = 4096
 """A foreign model may allow more than memory does."""

@@ -17,7 +17,7 @@ from jobs.pretrain import pretrain
 from jobs.recipe import Compute, PretrainRecipe
 from jobs.trace import TraceRecipe, trace
 from pipeline.errors import RequestError
-from pipeline.evaluate.generation import Sampling
+from pipeline.inference.generation import Sampling
 from pipeline.models.llama import Llama
 from pipeline.storage import Store, open_store
 from pipeline.tokens.shards import TRAIN, TokenShards

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.evaluate.base import Example
-from pipeline.evaluate.generation import Sampling, generate
 from pipeline.evaluate.subject import Subject
+from pipeline.inference.generation import Sampling, generate
 from pipeline.models.base import Architecture
 from pipeline.models.gpt2 import GPT2
 from pipeline.models.lstm import Lstm

@@ -16,10 +16,10 @@ from jobs.history.exposure import order_of
 from pipeline.batches.mixture import Weighted
 from pipeline.errors import RequestError
 from pipeline.evaluate.evaluate import Evaluate
-from pipeline.evaluate.generation import Sampling, generate
 from pipeline.evaluate.perplexity import Perplexity
 from pipeline.evaluate.restoration import Restoration
 from pipeline.evaluate.sample import Sample
+from pipeline.inference.generation import Sampling, generate
 from pipeline.models.bert import Bert
 from pipeline.models.llama import Llama
 from pipeline.models.t5 import T5

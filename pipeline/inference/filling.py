@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.evaluate.generation import Sampling
-from pipeline.evaluate.opening import open_model, open_tokenizer
+from pipeline.inference.generation import Sampling
+from pipeline.inference.opening import open_model, open_tokenizer
 from pipeline.objectives.corrupted_spans import sentinel
 from pipeline.objectives.masked_tokens import MASK
 

@@ -9,8 +9,8 @@ import torch
 from transformers import AutoConfig
 
 from pipeline.errors import RequestError
-from pipeline.evaluate.generation import Sampling, generate
 from pipeline.evaluate.sample import Sample
+from pipeline.inference.generation import Sampling, generate
 from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 from tests.evaluate.conftest import Trained

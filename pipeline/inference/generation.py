@@ -51,7 +51,7 @@ def generate(folder: Path, prompts: Sequence[str], sampling: Sampling, sequences
     """
     import torch
 
-    from pipeline.evaluate.opening import open_model, open_tokenizer
+    from pipeline.inference.opening import open_model, open_tokenizer
 
     if sequences < 1:
         raise RequestError(f"sequences is {sequences}: draw at least 1")
@@ -69,7 +69,7 @@ def _begun(model: Any, tokenizer: Any, prompt: str) -> "Tensor":
     """The prompt's tokens [1, T], after the token that texts begin with."""
     import torch
 
-    from pipeline.evaluate.opening import beginning
+    from pipeline.inference.opening import beginning
 
     ids, begin = tokenizer(prompt)["input_ids"], beginning(model)
     return torch.tensor([ids if ids[:1] == [begin] else [begin, *ids]], device=model.device)

@@ -1,0 +1,5 @@
+"""The small checkpoint of the evaluation's tests."""
+
+from tests.evaluate.conftest import one_thread, trained
+
+__all__ = ["one_thread", "trained"]
