@@ -188,6 +188,15 @@ class Compute:
     """Steps between checkpoints to resume from."""
 
 
+def engines_of(compute: Compute) -> Any:
+    """What a training gang computes with."""
+    if compute.engine == "plain":
+        return PlainEngines()
+    from infra.deepspeed_engine import DeepSpeedEngines
+
+    return DeepSpeedEngines(zero=compute.zero)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PretrainRecipe(CorpusRecipe):
     """From sources to an evaluated model."""
@@ -261,18 +270,11 @@ class PretrainRecipe(CorpusRecipe):
             attend=self.attend,
             seed=self.seed,
             then=tuple(Phase(at=at, mixture=mixture) for at, mixture in zip(self.at, later, strict=True)),
-            engines=self._engines(),
+            engines=engines_of(self.compute),
             workers=self.compute.workers,
             micro_batch=self.compute.micro_batch,
             save_every=self.compute.save_every,
         )
-
-    def _engines(self) -> Any:
-        if self.compute.engine == "plain":
-            return PlainEngines()
-        from infra.deepspeed_engine import DeepSpeedEngines
-
-        return DeepSpeedEngines(zero=self.compute.zero)
 
     @cached_property
     def evaluation(self) -> Evaluate:

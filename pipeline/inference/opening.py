@@ -9,8 +9,11 @@ from pipeline.errors import RequestError
 CAUSAL = "AutoModelForCausalLM"
 
 
-def open_model(folder: Path, opened_by: str = CAUSAL) -> Any:
-    """The model in a folder, opened by a class of transformers and ready to be asked; raises RequestError."""
+def open_model(folder: Path, opened_by: str = CAUSAL, **options: Any) -> Any:
+    """The model in a folder, opened by a class of transformers and ready to be asked; raises RequestError.
+
+    `options` are those of `from_pretrained`, such as `num_labels`.
+    """
     import torch
     import transformers
 
@@ -19,7 +22,7 @@ def open_model(folder: Path, opened_by: str = CAUSAL) -> Any:
     gaps = gaps_of(folder)
     if opened_by == CAUSAL and gaps is not None:
         raise RequestError(f"{folder} holds a model that fills {gaps} and does not continue texts: name a decoder for that")
-    model = _opened(getattr(transformers, opened_by), folder, use_safetensors=True, dtype="auto")
+    model = _opened(getattr(transformers, opened_by), folder, **{"use_safetensors": True, "dtype": "auto", **options})
     return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 

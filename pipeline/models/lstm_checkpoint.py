@@ -1,4 +1,4 @@
-"""An exported LSTM, opened again: with this module imported, `AutoModelForCausalLM.from_pretrained` opens its folder as any other.
+"""An exported LSTM, opened again: with this module imported, `from_pretrained` of transformers opens its folder as any other.
 
 B batch, T tokens, L layers, H width of a state, V vocabulary
 """
@@ -6,8 +6,16 @@ B batch, T tokens, L layers, H width of a state, V vocabulary
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    GenerationMixin,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.modeling_outputs import ModelOutput
 
 from pipeline.models.lstm import MODEL_TYPE
@@ -103,5 +111,39 @@ class LstmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         return False
 
 
+@dataclass
+class LstmClassified(ModelOutput):  # type: ignore[misc]
+    """What transformers expects of a classifier."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+
+
+class LstmForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
+    """The same network with a label in place of the next token, read off the state after the last token of a text."""
+
+    config_class = LstmConfig
+    base_model_prefix = "model"
+
+    def __init__(self, config: LstmConfig) -> None:
+        super().__init__(config)
+        sizes = (config.vocab_size, config.embedding_size, config.hidden_size, config.num_hidden_layers)
+        self.model = Recurrence(*sizes, config.dropout)
+        self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None) -> LstmClassified:
+        """Logits [B, labels]; with `labels` [B], their mean cross-entropy. Rows are filled up behind, where `attention_mask` is 0."""
+        hidden, _ = self.model(input_ids, None, None)
+        lengths = torch.full(input_ids.shape[:1], input_ids.shape[1]) if attention_mask is None else attention_mask.sum(dim=1)
+        last = hidden[torch.arange(len(hidden), device=hidden.device), lengths.to(hidden.device) - 1]
+        logits = self.score(last)
+        return LstmClassified(loss=None if labels is None else nn.functional.cross_entropy(logits, labels), logits=logits)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.model.embed_tokens
+
+
 AutoConfig.register(MODEL_TYPE, LstmConfig)
 AutoModelForCausalLM.register(LstmConfig, LstmForCausalLM)
+AutoModelForSequenceClassification.register(LstmConfig, LstmForSequenceClassification)

@@ -70,12 +70,16 @@ class HuggingFace(Source):
         return range(self._stream().num_shards)
 
     def read(self, partition: int) -> Iterator[Document | Dropped]:
+        for location, record in self.records(partition):
+            yield self.settle(location, record)
+
+    def records(self, partition: int) -> Iterator[tuple[str, Record]]:
+        """The rows of a partition as they are, each with the shard that it is in."""
         stream = self._stream()
         shard = stream.shard(num_shards=stream.num_shards, index=partition)
         location = "/".join(part for part in (self.name, self.config, self.split, f"{partition:05d}") if part)
         for place, fields in enumerate(_rows(shard, self.name)):
-            text = fields.pop(self.text_field, None)
-            yield self.settle(location, Record(place, text, fields))
+            yield location, Record(place, fields.pop(self.text_field, None), fields)
 
     def _stream(self) -> Any:
         """The split as a stream of rows; images and sound stay the bytes that they are. Raises RunError."""

@@ -27,9 +27,10 @@ class AdamW:
     weight_decay: float = 0.1
 
     def groups(self, model: "nn.Module") -> list[dict[str, Any]]:
-        """The parameter groups: what decays (two dimensions or more), and what does not."""
-        decayed = [parameter for parameter in model.parameters() if parameter.dim() >= 2]
-        others = [parameter for parameter in model.parameters() if parameter.dim() < 2]
+        """The parameter groups of what is trained: what decays (two dimensions or more), and what does not."""
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        decayed = [parameter for parameter in trained if parameter.dim() >= 2]
+        others = [parameter for parameter in trained if parameter.dim() < 2]
         return [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 

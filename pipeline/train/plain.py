@@ -4,6 +4,7 @@ Every member holds the whole model. Weights and moments are in fp32; with bf16, 
 """
 
 import os
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ class PlainEngine:
 
         state = load_file(folder / STATE)
         with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
+            for name, parameter in self._trained():
                 parameter.copy_(state[f"weight.{name}"])
                 moments = {key: state[f"{key}.{name}"] for key in ADAMW}
                 self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in moments.items()}
@@ -87,10 +88,14 @@ class PlainEngine:
 
     def _state(self) -> "dict[str, Tensor]":
         state: dict[str, Tensor] = {}
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self._trained():
             state[f"weight.{name}"] = parameter.detach().contiguous()
             state |= {f"{key}.{name}": self.optimizer.state[parameter][key].contiguous() for key in ADAMW}
         return state
+
+    def _trained(self) -> "Iterator[tuple[str, nn.Parameter]]":
+        """What an optimizer changes; the rest is as it was built."""
+        return ((name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad)
 
     def _precision(self) -> AbstractContextManager[Any]:
         import torch

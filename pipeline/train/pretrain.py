@@ -133,7 +133,7 @@ class Pretrain(Step[Checkpoint]):
         lexicon = self._lexicon(order, unit.open)
         engine = self._engine(lexicon.size, member)
         loop = self._loop(unit, member, engine, order, lexicon)
-        with _repeatable(engine):
+        with repeatable(engine):
             rows = loop.run()
         weights = engine.weights()
         if member.rank > 0:
@@ -235,7 +235,7 @@ class Pretrain(Step[Checkpoint]):
 
 
 @contextmanager
-def _repeatable(engine: Engine) -> Iterator[None]:
+def repeatable(engine: Engine) -> Iterator[None]:
     """Refuse operations that may differ from run to run, where that costs nothing: on the CPU."""
     import torch
 

@@ -5,7 +5,7 @@ they are. Everything is text: no cell is turned into a number.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from pipeline.sources.formats.base import RECORD_BYTES, TOO_LARGE, UNDECODABLE, Bad, Format, Record, SourceFile
@@ -21,10 +21,14 @@ class Csv(Format):
     suffixes = (".csv",)
     delimiter: ClassVar[str] = ","
 
+    def __init__(self, header: Sequence[str] = ()) -> None:
+        """`header` names the columns of files that do not name them in their first row."""
+        self.header = list(header)
+
     def read(self, file: SourceFile, text_field: str) -> Iterator[Record | Bad]:
         with file.open() as stream, open_text(stream, encoding_of(stream), "") as text:
             rows = self._rows(_bounded(text_lines(text)))
-            _, header = next(rows, (0, []))
+            _, header = (0, self.header) if self.header else next(rows, (0, []))
             if isinstance(header, str):
                 raise BrokenStream(header)
             for place, row in rows:
