@@ -6,39 +6,65 @@ if not __package__:  # run as a script: from anywhere, installed or not, and wit
 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from jobs.command import Invocation, Result, execute
 from jobs.finetuning import FinetuneRecipe, check_request
+from jobs.grid import combinations, with_settings
 from jobs.launch import carry_out, outcome_result, planned, report_page, show_plan
 from pipeline.errors import RequestError
-from pipeline.storage import open_store
-from pipeline.workflow.artifact import read_manifest
+from pipeline.finetune.finetune import Finetune
+from pipeline.storage import Store, open_store
+from pipeline.workflow.artifact import Manifest, read_manifest
 from pipeline.workflow.unit import open_artifact
 
 
+@dataclass(frozen=True, kw_only=True)
+class Searching:
+    """What is tried."""
+
+    grid: tuple[str, ...] = ()
+    """NAME=VALUE,VALUE …: train with every combination of these settings, and keep what scores best on the validation examples."""
+
+
 def finetune(invocation: Invocation[FinetuneRecipe]) -> Result:
-    """Train the model, and everything before it."""
+    """Train the model, and everything before it; of a grid, every model."""
     recipe, options = invocation.recipe, invocation.options
     if options.cluster == "none" and recipe.compute.workers > 1:
         raise RequestError(f"--cluster none is one process, and --compute.workers is {recipe.compute.workers}: use --cluster local, or 1")
     store = open_store(options.root)
-    target = recipe.target(store)
-    if read_manifest(store, target.address) is None:
-        check_request(target, store)
-    outcome = carry_out("finetune", (target,), options)
+    grid = combinations(invocation.more.grid)
+    targets = [with_settings(recipe, settings).target(store) for settings in grid]
+    for target in targets:
+        if read_manifest(store, target.address) is None:
+            check_request(target, store)
+    outcome = carry_out("finetune", targets, options)
     if outcome is None:
-        return planned((target,), options)
-    facts = outcome.manifests[target.address].facts
-    read = outcome.manifests[target.train.address].facts
+        return planned(targets, options)
+    facts = [outcome.manifests[target.address].facts for target in targets]
+    best = max(range(len(targets)), key=lambda place: facts[place]["validation"][recipe.task.watched])
+    found = {
+        **outcome_result(outcome),
+        **_result(targets[best], outcome.manifests, store),
+        "report": report_page((targets[best],), options),
+    }
+    if len(targets) > 1:
+        tried = zip(grid, targets, facts, strict=True)
+        found["grid"] = [{**settings, "artifact": step.address, "validation": fact["validation"]} for settings, step, fact in tried]
+    return found
+
+
+def _result(target: Finetune, manifests: Mapping[str, Manifest], store: Store) -> dict[str, Any]:
+    """What the contract says of a fine-tuned model."""
+    facts, read = manifests[target.address].facts, manifests[target.train.address].facts
     told = ("steps", "best_step", "tokens_per_second", "loss", "parameters", "trained_parameters", "labels", "validation", "test")
     return {
-        **outcome_result(outcome),
         "examples": {name: read[name] for name in ("read", "kept", "dropped")},
         "artifact": target.address,
         "checkpoint": str(open_artifact(store, target).folder("model")),
         **{name: facts[name] for name in told if name in facts},
-        "report": report_page((target,), options),
     }
 
 
@@ -49,12 +75,17 @@ def show(result: Result) -> str:
     examples = result["examples"]
     dropped = "".join(f", {count:,} left out: {reason}" for reason, count in examples["dropped"].items())
     lines = [f"read {examples['read']:,} examples, kept {examples['kept']:,}{dropped}"]
+    lines += [f"{_settings(tried)}: {_scores(tried['validation'])}" for tried in result.get("grid", ())]
     lines += [f"best of {result['steps']:,} steps: step {result['best_step']:,}"]
     lines += [f"{name}: {_scores(result[name])}" for name in ("validation", "test") if name in result]
     return "\n".join([*lines, f"model:  {result['checkpoint']}", f"report: {result['report']}"])
 
 
-def _scores(scores: dict[str, Any]) -> str:
+def _settings(tried: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in tried.items() if name not in ("artifact", "validation"))
+
+
+def _scores(scores: Mapping[str, Any]) -> str:
     """Each metric with its interval."""
     shown = [
         f"{name} {value:.4f} ({scores[f'{name}_low']:.4f} to {scores[f'{name}_high']:.4f})"
@@ -65,4 +96,4 @@ def _scores(scores: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(execute("finetune", FinetuneRecipe, finetune, show, default="classification"))
+    raise SystemExit(execute("finetune", FinetuneRecipe, finetune, show, default="classification", more=Searching()))

@@ -45,6 +45,17 @@ def test_a_plan_says_what_would_be_built_and_builds_nothing(folder: str, labelle
     assert not list(tmp_path.glob("runs/finetune/*"))
 
 
+def test_of_a_grid_what_scores_best_on_the_validation_examples_is_the_result(folder: str, labelled: Path, tmp_path: Path) -> None:
+    arguments = ("--checkpoint", folder, "--train", str(labelled), *SMALL, "--grid", "schedule.peak=1e-6,3e-3", "epochs=1,3", "--json")
+    result = job("finetune", *arguments, folder=tmp_path).result
+    tried = result["grid"]
+    assert [(each["schedule.peak"], each["epochs"]) for each in tried] == [("1e-6", "1"), ("1e-6", "3"), ("3e-3", "1"), ("3e-3", "3")]
+    best = max(tried, key=lambda each: each["validation"]["accuracy"])
+    assert result["artifact"] == best["artifact"]
+    assert result["validation"] == best["validation"]
+    assert len({each["artifact"] for each in tried}) == 4
+
+
 @pytest.mark.slow
 def test_a_job_that_is_killed_again_and_again_ends_in_the_same_files(folder: str, labelled: Path, tmp_path: Path) -> None:
     arguments = ["--checkpoint", folder, "--train", str(labelled), *SMALL, "--epochs", "40", "--compute.save-every", "20"]
@@ -92,6 +103,10 @@ def test_a_gang_under_ray_and_deepspeed_learns_what_one_process_does(folder: str
         (("--train", "good.jsonl", "--checkpoint", "empty"), "is no checkpoint"),
         (("--train", "good.jsonl", "--checkpoint", "pretrain/none"), "there is no checkpoint pretrain/none"),
         (("--train", "good.jsonl", "--lora-rank", "0"), "lora.rank is 0"),
+        (("--train", "good.jsonl", "--grid", "epochs"), "is no setting with values"),
+        (("--train", "good.jsonl", "--grid", "epoch=1,2"), "names epoch, which is no setting"),
+        (("--train", "good.jsonl", "--grid", "batch=1.5"), "batch is '1.5': give whole numbers"),
+        (("--train", "good.jsonl", "--grid", "task=1"), "which is no number"),
     ],
 )
 def test_a_wrong_request_is_refused_in_one_line_before_anything_starts(
