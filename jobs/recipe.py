@@ -222,7 +222,7 @@ class PretrainRecipe(CorpusRecipe):
     attend: Literal["document", "window"] = "document"
     """Whether attention stays inside a document or spans the window."""
     seed: int = 0
-    tasks: tuple[EvalTask, ...] = (Perplexity(),)
+    tasks: tuple[EvalTask[Any, Any], ...] = (Perplexity(),)
     prompts: tuple[str, ...] = ("",)
     """What the sample texts begin with."""
     sampling: Sampling = Sampling()

@@ -27,7 +27,7 @@ names = [module.name for module in pkgutil.walk_packages(jobs.__path__, "jobs.")
 for name in names:
     recipe = getattr(importlib.import_module(name), "RECIPE", None)
     if recipe is not None and not getattr(recipe, "sources", ()):
-        [step.address for step in recipe.targets]
+        [step.address for step in getattr(recipe, "targets", ())]
 print(json.dumps({"names": names, "loaded": sorted({name.partition(".")[0] for name in sys.modules})}))
 """
 

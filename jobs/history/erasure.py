@@ -9,9 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from jobs.history.tombstones import Gone
 from pipeline.documents import KEPT
+from pipeline.inference.vectors import VECTORS
 from pipeline.sources.forgotten import text_digest
 from pipeline.storage import Entry, Store, cache_folder
 from pipeline.workflow.artifact import Manifest, manifest_path, read_manifest
@@ -19,7 +21,8 @@ from pipeline.workflow.reuse import forget_files
 from pipeline.workflow.run import retire
 
 log = logging.getLogger(__name__)
-HOLDING = (KEPT, "train", "validation", "sketches")
+PARQUET = ".parquet"
+HOLDING = (KEPT, "train", "validation", "sketches", VECTORS)
 """The kinds of files that have a row a document, with its `id`."""
 
 
@@ -58,7 +61,7 @@ def _holding(store: Store) -> Iterator[Entry]:
     """Every file that has a row a document, whether a manifest names it or not."""
     for entry in store.list(""):
         parts = entry.path.split("/")
-        if len(parts) == 4 and parts[2] in HOLDING and entry.path.endswith(".arrow"):
+        if len(parts) == 4 and parts[2] in HOLDING and entry.path.endswith((".arrow", PARQUET)):
             yield entry
 
 
@@ -67,6 +70,9 @@ def _batches(store: Store, entry: Entry, columns: list[str] | None) -> Iterator[
     path = store.local(entry.path, store.checksum(entry.path))
     with pa.memory_map(str(path)) as source:
         try:
+            if entry.path.endswith(PARQUET):
+                yield from pq.ParquetFile(source).iter_batches(columns=columns)
+                return
             schema = pa.ipc.open_file(source).schema
             fields = None if columns is None else [schema.get_field_index(column) for column in columns]
             reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields))

@@ -12,7 +12,7 @@ class Markup(str):
 
 
 Child: TypeAlias = "str | int | float | Iterable[Child] | None"
-VOID = frozenset({"meta", "link", "br", "col"})
+VOID = frozenset({"meta", "link", "br", "col", "img", "input"})
 
 
 def text(value: str) -> Markup:

@@ -48,7 +48,7 @@ def model_card(step: Step[Any], family: Family, predicted: str, origins: Sequenc
         "| corpus | source | documents | tokens |",
         "|---|---|---:|---:|",
         *(
-            f"| {origin.address} | {_cell(name)} | {counts['documents']:,} | {counts['tokens']:,} |"
+            f"| {origin.address} | {cell(name)} | {counts['documents']:,} | {counts['tokens']:,} |"
             for origin in origins
             for name, counts in origin.sources.items()
         ),
@@ -85,6 +85,6 @@ def _a(words: str) -> str:
     return f"{'An' if words[0] in 'aeiou' else 'A'} {words}"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that stays inside its cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")

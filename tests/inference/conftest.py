@@ -1,5 +1,6 @@
-"""The small checkpoint of the evaluation's tests."""
+"""The small checkpoints of the evaluation's tests, and one of each family."""
 
 from tests.evaluate.conftest import one_thread, trained
+from tests.inference.families import families
 
-__all__ = ["one_thread", "trained"]
+__all__ = ["families", "one_thread", "trained"]

@@ -57,7 +57,10 @@ def test_a_wrong_request_is_one_line_with_the_value_and_the_remedy(wrong: str, t
     assert not list((tmp_path / "runs").rglob("*"))
 
 
-@pytest.mark.parametrize("name", ["corpus", "pretrain", "refresh", "forget", "evaluate", "generate", "trace", "status"])
+JOBS = ("corpus", "pretrain", "refresh", "forget", "finetune", "evaluate", "generate", "embed", "attribute", "export", "trace", "status")
+
+
+@pytest.mark.parametrize("name", JOBS)
 def test_help_names_every_option_of_the_contract(name: str) -> None:
     done = job(name, "--help")
     assert done.code == 0
