@@ -16,7 +16,7 @@ def corpus_section(story: Story) -> Markup | None:
     """None where the graph has no stage of documents."""
     if not story.stages:
         return None
-    return tag("section", tag("h2", "The corpus"), _funnel(story), _sources(story), id="corpus")
+    return tag("section", tag("h2", "The examples" if story.tuned else "The corpus"), _funnel(story), _sources(story), id="corpus")
 
 
 def _funnel(story: Story) -> Markup:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.report.made import Story
+from pipeline.report.made import Story, task_of
 from pipeline.report.markup import Markup, tag
 from pipeline.report.words import compact, count, lasting, metric, percent
 
@@ -28,6 +28,8 @@ def _unbroken(words: str) -> str:
 
 def title(story: Story) -> str:
     """What was made."""
+    if story.tuned:
+        return f"{task_of(story.tuned[-1])} by a model with {compact(story.tuned[-1].facts['parameters'])} parameters"
     if story.trained:
         made = story.trained[-1]
         model = made.recipe.get("model")
@@ -47,7 +49,7 @@ def _sentence(story: Story) -> str:
     parts = []
     if story.trained:
         made = story.trained[-1]
-        parts.append(f"Trained {_trained_on(made.facts)} in {lasting(made.seconds)}")
+        parts.append(f"{'Fine-tuned' if story.tuned else 'Trained'} {_trained_on(made.facts)} in {lasting(made.seconds)}")
     elif story.tokenized:
         tokens = [made.facts["tokens"] for made in story.tokenized]
         train, validation = (sum(split.get(name, 0) for split in tokens) for name in ("train", "validation"))
@@ -78,16 +80,33 @@ def _numbers(story: Story) -> list[tuple[str, str, str]]:
     compressed = _compression(story)
     if compressed:
         numbers.append(("Bits per byte", metric(compressed[0]), f"zstd -19: {metric(compressed[1])}"))
-    for made in story.trained:
+    for made in story.tuned:
+        numbers += _task_numbers(made.facts)
+    for made in story.tuned or story.trained:
         numbers += _training_numbers(made.facts)
     if story.stages:
         read = sum(made.facts["read"] for made in story.entering)
-        numbers.append(("Documents", compact(_kept(story)), f"of {compact(read)} read"))
+        numbers.append(("Examples" if story.tuned else "Documents", compact(_kept(story)), f"of {compact(read)} read"))
     if story.tokenized and not story.trained:
         vocabulary = story.tokenized[-1].facts.get("vocabulary")
         numbers.append(("Vocabulary", count(vocabulary), "tokens")) if vocabulary else None
     numbers.append(("Time", lasting(story.seconds), "over all steps"))
     return numbers
+
+
+def _task_numbers(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The first two metrics of the examples that nothing was chosen by, or else of the validation examples, each with its interval."""
+    name = "test" if "test" in facts else "validation"
+    found = facts[name]
+    return [
+        (f"{words_of(each)}, {name}", metric(found[each]), f"{metric(found[f'{each}_low'])} to {metric(found[f'{each}_high'])}")
+        for each in [each for each in found if f"{each}_low" in found][:2]
+    ]
+
+
+def words_of(name: str) -> str:
+    """A metric's name in words."""
+    return name.replace("_", " ").capitalize()
 
 
 def _training_numbers(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -1,6 +1,7 @@
 """What a report is made from: the steps of a graph with their manifests, and the metrics that training left."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,9 +90,16 @@ class Story:
         return [made for made in self.made if isinstance(made.facts.get("loss"), Mapping)]
 
     @property
+    def tuned(self) -> list["Made"]:
+        """The steps that trained a checkpoint onto a task."""
+        return [made for made in self.trained if "task" in made.recipe]
+
+    @property
     def scores(self) -> dict[str, Mapping[str, Any]]:
-        """Task → metrics, over all evaluations."""
-        return {task: metrics for made in self.made for task, metrics in made.facts.get("scores", {}).items()}
+        """Task → metrics, over all evaluations; of a fine-tuned model, a row a set of examples."""
+        evaluated = {task: metrics for made in self.made for task, metrics in made.facts.get("scores", {}).items()}
+        of_sets = [(made, name) for made in self.tuned for name in ("validation", "test") if isinstance(made.facts.get(name), Mapping)]
+        return evaluated | {f"{task_of(made)}, {name}": made.facts[name] for made, name in of_sets}
 
     @property
     def samples(self) -> list[Mapping[str, Any]]:
@@ -127,6 +135,11 @@ class Story:
     def texts(self) -> list[Made]:
         """The last stages whose documents are text still, and no tokens."""
         return _unread([made for made in self.stages if made not in self.tokenized])
+
+
+def task_of(made: Made) -> str:
+    """What a checkpoint was trained onto, in words: "Sequence classification"."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", str(made.recipe["task"]["class"])).capitalize()
 
 
 def _unread(stages: Sequence[Made]) -> list[Made]:

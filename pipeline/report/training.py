@@ -14,10 +14,11 @@ def training_section(story: Story) -> Markup | None:
     """None where nothing was trained."""
     if not story.trained:
         return None
-    return tag("section", tag("h2", "Training"), [_training(made) for made in story.trained], id="training")
+    several = len(story.trained) > 1
+    return tag("section", tag("h2", "Training"), [_training(made, several) for made in story.trained], id="training")
 
 
-def _training(made: Made) -> Markup:
+def _training(made: Made, several: bool) -> Markup:
     validation = Line("validation", _curve(made, "validation_loss"), "validation", dots=True)
     charts = [
         chart("Tokens a second", _noisy("throughput", _curve(made, "tokens_per_second")), "step", True, compact),
@@ -26,10 +27,22 @@ def _training(made: Made) -> Markup:
     ]
     return tag(
         "div",
+        tag("h3", title_of(made.name)) if several else None,
         chart("Loss", [*_noisy("training", _curve(made, "loss")), validation], "step"),
+        _looks(made),
         tag("div", [figure for figure in charts if figure], class_="charts"),
         tag("dl", [tag("div", tag("dt", what), tag("dd", words)) for what, words in _came_to(made.facts)], class_="pairs"),
     )
+
+
+def _looks(made: Made) -> Markup | None:
+    """What the weights scored on validation examples as they were trained; None where nobody looked."""
+    looks = [(row["step"], row["validation"]) for row in made.metrics if isinstance(row.get("validation"), Mapping)]
+    if not looks:
+        return None
+    name = next(iter(looks[0][1]))
+    points = [(step, scores[name]) for step, scores in looks]
+    return chart(f"{name.replace('_', ' ').capitalize()}, validation", [Line("validation", points, "validation", dots=True)], "step")
 
 
 def _curve(made: Made, name: str) -> list[Point]:
@@ -59,6 +72,7 @@ def _came_to(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return said
 
 
+ENDS = ("_low", "_high")
 NAMES = {"mfu": "Model FLOPs utilisation", "tokens_per_second": "Tokens a second", "flops_per_token": "FLOPs a token"}
 
 
@@ -66,12 +80,14 @@ def scores_section(story: Story) -> Markup | None:
     """A row a metric of every task; None where nothing was evaluated."""
     if not story.scores:
         return None
+    heads = [tag("th", words, scope="col") for words in ("Task", "Metric")]
+    heads += [tag("th", words, scope="col", class_="number") for words in ("Value", "95 % interval")]
     return tag(
         "section",
         tag("h2", "Evaluation"),
         tag(
             "table",
-            tag("thead", tag("tr", tag("th", "Task", scope="col"), tag("th", "Metric", scope="col"), tag("th", "Value", class_="number"))),
+            tag("thead", tag("tr", heads)),
             [tag("tbody", _task(task, metrics)) for task, metrics in story.scores.items()],
             class_="scores",
         ),
@@ -80,12 +96,18 @@ def scores_section(story: Story) -> Markup | None:
 
 
 def _task(task: str, metrics: Mapping[str, Any]) -> list[Markup]:
-    rows = [(name, value) for name, value in metrics.items() if name != "n"]
+    rows = [name for name in metrics if name != "n" and not name.endswith(ENDS)]
     examples = f" on {count(metrics['n'])}" if isinstance(metrics.get("n"), int) else ""
     heads = [tag("th", task, tag("small", examples), scope="rowgroup", rowspan=len(rows))] + [None] * len(rows)
     return [
-        tag("tr", head, tag("td", name.replace("_", " ")), tag("td", metric(value), class_="number"))
-        for head, (name, value) in zip(heads, rows, strict=False)
+        tag(
+            "tr",
+            head,
+            tag("td", name.replace("_", " ")),
+            tag("td", metric(metrics[name]), class_="number"),
+            tag("td", " to ".join(metric(metrics[f"{name}{end}"]) for end in ENDS if f"{name}{end}" in metrics), class_="number"),
+        )
+        for head, name in zip(heads, rows, strict=False)
     ]
 
 
