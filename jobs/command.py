@@ -22,6 +22,7 @@ import tyro
 
 from jobs import recipes
 from jobs.filters import REGISTRY, filters_help
+from jobs.tasks import TASKS
 from jobs.terminal import cut, room
 from pipeline.errors import MillraceError, RequestError
 from pipeline.workflow.plan import Rebuild
@@ -132,8 +133,10 @@ def _about(recipe_type: type, with_recipes: bool) -> str:
 
 
 def _below(recipe: object) -> str:
-    """The words below the options of a recipe that has filters."""
-    return filters_help(shutil.get_terminal_size().columns) if hasattr(recipe, "filters") else ""
+    """The words below the options of a recipe that has filters or tasks."""
+    width = shutil.get_terminal_size().columns
+    parts = [told(width) for field, told in (("filters", filters_help), ("tasks", TASKS.help)) if hasattr(recipe, field)]
+    return "\n".join(parts)
 
 
 def recipe_names() -> list[str]:

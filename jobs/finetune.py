@@ -58,10 +58,15 @@ def finetune(invocation: Invocation[FinetuneRecipe]) -> Result:
 
 def _result(target: Finetune, manifests: Mapping[str, Manifest], store: Store) -> dict[str, Any]:
     """What the contract says of a fine-tuned model."""
-    facts, read = manifests[target.address].facts, manifests[target.train.address].facts
+    facts, read, shown = (manifests[step.address].facts for step in (target, target.train, target.windows))
     told = ("steps", "best_step", "tokens_per_second", "loss", "parameters", "trained_parameters", "labels", "validation", "test")
     return {
-        "examples": {name: read[name] for name in ("read", "kept", "dropped")},
+        "examples": {
+            "read": read["read"],
+            "kept": shown["kept"],
+            "dropped": {**read["dropped"], **shown["dropped"]},
+            "truncated": shown["truncated"],
+        },
         "artifact": target.address,
         "checkpoint": str(open_artifact(store, target).folder("model")),
         **{name: facts[name] for name in told if name in facts},
@@ -74,7 +79,8 @@ def show(result: Result) -> str:
         return show_plan(result)
     examples = result["examples"]
     dropped = "".join(f", {count:,} left out: {reason}" for reason, count in examples["dropped"].items())
-    lines = [f"read {examples['read']:,} examples, kept {examples['kept']:,}{dropped}"]
+    truncated = f"; {examples['truncated']:,} cut, as they do not fit" if examples["truncated"] else ""
+    lines = [f"read {examples['read']:,} examples, train on {examples['kept']:,}{dropped}{truncated}"]
     lines += [f"{_settings(tried)}: {_scores(tried['validation'])}" for tried in result.get("grid", ())]
     lines += [f"best of {result['steps']:,} steps: step {result['best_step']:,}"]
     lines += [f"{name}: {_scores(result[name])}" for name in ("validation", "test") if name in result]

@@ -1,11 +1,14 @@
 """A corpus again, with what is new, changed or gone since the last state: at the price of what changed, once or on a schedule."""
 
 if not __package__:  # run as a script: from anywhere, installed or not, and without this folder shadowing modules
+    import gc
     import sys
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    gc.disable()  # until all is loaded: a tenth of a refresh with nothing to do would go into looking through modules for garbage
 
+import gc
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -32,6 +35,8 @@ class Timing(Looking):
 
 def refresh(invocation: Invocation[CorpusRecipe]) -> Result:
     """Bring the corpus to the present state of its sources; on a schedule, again and again."""
+    gc.freeze()
+    gc.enable()
     timetable = None if invocation.more.schedule is None else Timetable(invocation.more.schedule)
     if timetable is None or invocation.options.plan:
         return refreshed(invocation.recipe, invocation.options, invocation.more)

@@ -1,12 +1,14 @@
 """A checkpoint on tasks: one unit of work a task."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pipeline.errors import RequestError, RunError
-from pipeline.evaluate.base import EvalTask
+from pipeline.evaluate.answers import Kept, write_answers
+from pipeline.evaluate.base import A, EvalTask, HeldOut, NoDocuments, Q
+from pipeline.evaluate.scores import Scores
+from pipeline.objectives.base import Objective
 from pipeline.tokens.shards import VALIDATION, TokenShards
 from pipeline.tokens.tokenize import Tokenize
 from pipeline.tokens.tokenizer import TOKENIZER, TokenizerFiles
@@ -19,12 +21,18 @@ from pipeline.workflow.unit import Unit
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Step[Artifact]):
-    """Score a checkpoint. Facts: `scores`, {task: {metric: value, "n": examples}}."""
+    """Score a checkpoint, and keep what was asked and answered (`answers/`).
+
+    Facts: `scores`, {task: {metric: value, "n": examples}}; a metric that is a mean or another ratio of totals has a confidence
+    interval of 95 % beside it, as METRIC_low and METRIC_high.
+    """
+
+    version: ClassVar[int] = 2
 
     checkpoint: Step[Checkpoint]
-    tasks: tuple[EvalTask, ...]
-    tokens: Step[TokenShards]
-    """Whose held-out documents tasks may ask about."""
+    tasks: tuple[EvalTask[Any, Any], ...]
+    tokens: Step[TokenShards] | None = None
+    """Whose held-out documents tasks may ask about; None: there are none."""
 
     def __post_init__(self) -> None:
         names = [task.name for task in self.tasks]
@@ -33,32 +41,61 @@ class Evaluate(Step[Artifact]):
         if len(set(names)) < len(names):
             raise RequestError(f"tasks has two of the same name among {', '.join(names)}: name each once")
         if isinstance(self.checkpoint, Pretrain):
-            objective = self.checkpoint.objective
-            unfit = [task.name for task in self.tasks if not task.fits(objective)]
-            if unfit:
-                raise RequestError(
-                    f"tasks has {unfit[0]}, which cannot be asked of a model that was trained with {type(objective).__name__}:"
-                    " use one that can, such as Perplexity() for NextToken() and Restoration(objective=…) for others"
-                )
+            require_fit(self.tasks, self.checkpoint.objective)
         needy = [task.name for task in self.tasks if task.needs_held_out]
+        if needy and self.tokens is None:
+            raise RequestError(f"{needy[0]} asks about held-out documents, and there are none: name text to score by --sources")
         if needy and isinstance(self.tokens, Tokenize) and self.tokens.split.fraction == 0:
             raise RequestError(f"split.fraction is 0, and {needy[0]} asks about held-out documents: hold out a fraction, such as 0.01")
+
+    def check(self) -> None:
+        for task in self.tasks:
+            task.check()
 
     def run(self, context: Context) -> Facts:
         receipts = context.map(self.examine, self.tasks)
         return {"scores": {task.name: dict(receipt.facts) for task, receipt in zip(self.tasks, receipts, strict=True)}}
 
-    def examine(self, unit: Unit, task: EvalTask) -> Facts:
+    def examine(self, unit: Unit, task: EvalTask[Any, Any]) -> Facts:
         """One unit: a task from its first example to its metrics."""
         subject = task.subject(unit.open(self.checkpoint).model)
-        held_out = HeldOutDocuments(unit, unit.open(self.tokens))
-        totals, count = Counter[str](), 0
-        for example, answer in subject.answers(task.examples(held_out)):
-            totals.update(task.score(example, answer))
-            count += 1
-        if not count:
-            raise RunError(f"{task.name} has no examples in {held_out.tokens.address}: hold out a larger share of the documents")
-        return {**task.metrics(totals, count, held_out), "n": count}
+        held_out = NoDocuments() if self.tokens is None else HeldOutDocuments(unit, unit.open(self.tokens))
+        scores = Scores()
+        write_answers(unit, task.name, scored(task, subject.answers(task.examples(held_out)), scores))
+        if not scores.count:
+            where = "its file" if self.tokens is None else self.tokens.address
+            raise RunError(f"{task.name} has no examples in {where}: hold out a larger share of the documents")
+        return {**measured(task, scores, held_out), "n": scores.count}
+
+
+def require_fit(tasks: Sequence[EvalTask[Any, Any]], objective: Objective) -> None:
+    """Raise RequestError where a task cannot be asked of a model that was trained with an objective."""
+    unfit = [task.name for task in tasks if not task.fits(objective)]
+    if unfit:
+        raise RequestError(
+            f"tasks has {unfit[0]}, which cannot be asked of a model that was trained with {type(objective).__name__}:"
+            " use one that can, such as Perplexity() for NextToken() and Restoration(objective=…) for others"
+        )
+
+
+def scored(task: EvalTask[Q, A], answers: Iterable[tuple[Q, A]], scores: Scores) -> Iterator[Kept]:
+    """Every answer with what it is worth, which is added to the scores."""
+    for example, answer in answers:
+        worth = task.score(example, answer)
+        scores.add(worth)
+        yield Kept(task.record(example, answer), worth)
+
+
+def measured(task: EvalTask[Any, Any], scores: Scores, held_out: HeldOut) -> dict[str, float]:
+    """The metrics of a task, those that are ratios with their confidence intervals."""
+    metrics = task.metrics(scores.totals, scores.count, held_out)
+    bounds = scores.intervals(task.ratios(scores.totals))
+    found = dict[str, float]()
+    for name, value in metrics.items():
+        found[name] = value
+        if name in bounds:
+            found[f"{name}_low"], found[f"{name}_high"] = bounds[name]
+    return found
 
 
 @dataclass(frozen=True)

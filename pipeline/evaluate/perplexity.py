@@ -1,18 +1,18 @@
 """How well a model predicts held-out documents, beside what a strong compressor makes of the same bytes."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.errors import RunError
-from pipeline.evaluate.base import Answer, EvalTask, Example, HeldOut
+from pipeline.evaluate.base import Answer, Example, HeldOut, LikelihoodTask, Ratio
 
 ZSTD_LEVEL = 19
 
 
 @dataclass(frozen=True, kw_only=True)
-class Perplexity(EvalTask):
+class Perplexity(LikelihoodTask):
     """Loss a token, perplexity, and bits a byte, which does not depend on the tokenizer.
 
     Each document is predicted from its first token to its end: the first from the token that ends the document before, and
@@ -27,6 +27,9 @@ class Perplexity(EvalTask):
 
     def score(self, example: Example, answer: Answer) -> Mapping[str, float]:
         return {"nats": answer.nats[0], "tokens": answer.tokens[0], "bytes": len(example.texts[0].encode())}
+
+    def ratios(self, scores: Collection[str]) -> Mapping[str, Ratio]:  # noqa: ARG002 - they are the same always
+        return {"loss": Ratio("nats", "tokens")}
 
     def metrics(self, totals: Mapping[str, float], count: int, held_out: HeldOut) -> Mapping[str, float]:
         if not totals["bytes"]:

@@ -1,19 +1,19 @@
 """How well a model restores what is hidden from it of held-out documents: for models that do not predict from left to right."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from pipeline.errors import RunError
-from pipeline.evaluate.base import Answer, Answering, EvalTask, Example, HeldOut
+from pipeline.evaluate.base import Answer, Answering, Example, HeldOut, LikelihoodTask, Ratio
 from pipeline.objectives.base import Objective
 from pipeline.objectives.masked_tokens import MaskedTokens
 
 
 @dataclass(frozen=True, kw_only=True)
-class Restoration(EvalTask):
+class Restoration(LikelihoodTask):
     """Loss and bits for each token that an objective asks for, in documents cut into pieces of the model's context.
 
     What is hidden in a piece of text depends on that text alone, so figures of one objective, tokenizer and context can be compared, over
@@ -27,7 +27,7 @@ class Restoration(EvalTask):
     def fits(self, objective: Objective) -> bool:
         return type(objective) is type(self.objective)
 
-    def subject(self, folder: Path) -> Answering:
+    def subject(self, folder: Path) -> Answering[Example, Answer]:
         from pipeline.evaluate.restorer import Restorer
 
         return Restorer(folder, self.objective)
@@ -37,6 +37,9 @@ class Restoration(EvalTask):
 
     def score(self, example: Example, answer: Answer) -> Mapping[str, float]:  # noqa: ARG002 - the answer says it all
         return {"nats": answer.nats[0], "predictions": answer.tokens[0]}
+
+    def ratios(self, scores: Collection[str]) -> Mapping[str, Ratio]:  # noqa: ARG002 - they are the same always
+        return {"loss": Ratio("nats", "predictions")}
 
     def metrics(self, totals: Mapping[str, float], count: int, held_out: HeldOut) -> Mapping[str, float]:  # noqa: ARG002
         if not totals["predictions"]:

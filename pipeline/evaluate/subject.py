@@ -4,14 +4,17 @@ B windows, T tokens, V vocabulary
 """
 # ruff: noqa: N806 - shape letters are capitals
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional
 
+from pipeline.errors import RequestError
 from pipeline.evaluate.base import Answer, Example
 from pipeline.inference.opening import beginning, open_model, open_tokenizer
 
@@ -36,10 +39,11 @@ class Subject:
     """A checkpoint that answers examples."""
 
     def __init__(self, folder: Path) -> None:
+        require_writer(folder)
         self.model, self.tokenizer = open_model(folder), open_tokenizer(folder)
         self.begin = beginning(self.model)
         self.end = self.tokenizer.eos_token_id if self.tokenizer.eos_token_id is not None else self.begin
-        self.context = min(getattr(self.model.config, "max_position_embeddings", LARGEST_CONTEXT), LARGEST_CONTEXT)
+        self.context = context_of(self.model)
 
     def answers(self, examples: Iterable[Example]) -> Iterator[tuple[Example, Answer]]:
         """Each example with its answer, in order; a few are held in memory at a time."""
@@ -92,6 +96,23 @@ class Subject:
             logits_BTV.flatten(0, 1), targets_BT.flatten().to(logits_BTV.device), ignore_index=UNSCORED, reduction="none"
         )
         return nats.view(len(batch), length).sum(dim=1, dtype=torch.float64).tolist()
+
+
+def require_writer(folder: Path) -> None:
+    """Raise RequestError for a model that was tuned to label texts: opened as one that continues them, it would guess at random."""
+    try:
+        named = json.loads((folder / "config.json").read_bytes())["architectures"][0]
+    except (OSError, ValueError, LookupError, TypeError):  # whoever opens it says what is wrong
+        return
+    if str(named).endswith(("Classification", "QuestionAnswering", "MultipleChoice")):
+        raise RequestError(
+            f"{folder} holds a {named}, which labels texts and finds none likely: evaluate what it was tuned from, or another"
+        )
+
+
+def context_of(model: Any) -> int:
+    """The most tokens that a model is asked to read at once."""
+    return min(getattr(model.config, "max_position_embeddings", LARGEST_CONTEXT), LARGEST_CONTEXT)
 
 
 def windows(owner: int, before: list[int], text: list[int], context: int) -> list[Window]:

@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,10 +83,18 @@ class EvaluationSet:
 
     def _text(self, record: dict[str, Any]) -> str:
         if self.fields is None:
-            parts = [part for part in _strings(record) if not _is_label(part)]
-        else:
-            parts = [part for name in self.fields for part in _strings(record.get(name))]
-        return "\n".join(parts).encode("utf-8", "replace").decode()
+            return text_of(record)
+        return _joined(part for name in self.fields for part in _strings(record.get(name)))
+
+
+def text_of(record: Mapping[str, Any]) -> str:
+    """Every string of a record in its order, a line each, except bare labels (one word of ASCII)."""
+    return _joined(part for part in _strings(dict(record)) if not _is_label(part))
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """Texts as one that Arrow can take: lone surrogates are question marks."""
+    return "\n".join(parts).encode("utf-8", "replace").decode()
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pipeline.workflow.fingerprint import Json
 if TYPE_CHECKING:  # a recipe is read without loading torch
     from torch import Tensor
 
-    from pipeline.finetune.reader import Reader
+    from pipeline.finetune.reader import Kind, Reader
 
 Row = Mapping[str, Any]
 """A record in the task's own words, as JSON."""
@@ -23,6 +23,8 @@ Arrays = Mapping[str, Sequence[int | float]]
 """One thing that a model is shown: arrays by the names of its inputs. Those of one name may differ in length."""
 IGNORED = -100
 """A target that counts for nothing, as in transformers."""
+DOCUMENTS = "documents"
+"""The input of windows that several rows are packed into: the number, from 1, of the row that each token belongs to."""
 
 
 class Unfit(Exception):
@@ -63,6 +65,25 @@ class FinetuneTask(ABC):
         """The class name in kebab case."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", type(self).__name__).lower()
 
+    def opener(self, kind: "Kind") -> str:  # noqa: ARG002 - most tasks open every kind by one class
+        """The class of transformers that a checkpoint of a kind is opened by for it."""
+        return self.opened_by
+
+    def prepare(self, model: Any, reader: "Reader") -> None:  # noqa: B027 - most tasks have nothing to add
+        """Set what a model, just opened, is to say of the task in its folder besides labels: how it writes, where it does."""
+
+    def asked(self, kind: "Kind") -> str | None:  # noqa: ARG002 - most tasks are asked by their text alone
+        """The words that a model of a kind is asked in, with … for a row's own; None: a text as it is."""
+        return None
+
+    @property
+    def signatures(self) -> Mapping[str, str]:
+        """How metrics were measured, by their names, where numbers are compared only with those measured alike."""
+        return {}
+
+    def check(self, reader: "Reader") -> None:  # noqa: B027 - most tasks ask for no more than `opened_by` says
+        """Raise RequestError for a checkpoint that the task cannot be learned by, though transformers opens it."""
+
     @property
     @abstractmethod
     def columns(self) -> tuple[str, ...]:
@@ -80,13 +101,25 @@ class FinetuneTask(ABC):
     def shown(self, row: Row, reader: "Reader") -> Shown:
         """What a model is shown of a row, with what it is to learn; raises Unfit."""
 
+    def completed(self, windows: Sequence[Arrays], reader: "Reader") -> Sequence[Arrays]:  # noqa: ARG002 - most are complete as shown
+        """What is trained on of the windows of a unit: several packed into one, or each with what only the checkpoint can say of it."""
+        return windows
+
     @abstractmethod
     def losses(self, model: Any, inputs: "Mapping[str, Tensor]") -> "Tensor":
-        """The loss [B] of each window of a batch in nats, in fp32: for a window of several targets, their mean."""
+        """The loss [B] of each window of a batch in nats, in fp32: for a window of several targets, their mean.
+
+        For a window of several rows, the sum of the rows' losses: the loop divides it by how many rows a window of the step has on
+        average, so that a step's loss is the mean over its rows, however they are packed.
+        """
 
     @abstractmethod
     def answers(self, model: Any, rows: Sequence[Row], reader: "Reader") -> Iterator[Json]:
         """What a model says of each row, in order."""
+
+    def glances(self, model: Any, rows: Sequence[Row], reader: "Reader") -> Iterator[Json]:
+        """What is asked of a model while it is trained, where answers would take too long; `score` and `metrics` are for it, too."""
+        return self.answers(model, rows, reader)
 
     @abstractmethod
     def score(self, answered: Answered) -> Mapping[str, float]:

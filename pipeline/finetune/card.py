@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.finetune.base import FinetuneTask
+from pipeline.finetune.reader import Kind
 from pipeline.workflow.step import Step
 
 TAGS = {
@@ -14,9 +16,10 @@ TAGS = {
 }
 
 
-def card(step: Step[Any], facts: Mapping[str, Any]) -> str:
-    """The README.md of a fine-tuned model; the same bytes for the same making."""
-    opened_by = step.task.opened_by  # type: ignore[attr-defined]  # a Finetune, which imports this
+def card(step: Step[Any], facts: Mapping[str, Any], kind: Kind) -> str:
+    """The README.md of a fine-tuned model of a kind; the same bytes for the same making."""
+    task: FinetuneTask = step.task  # type: ignore[attr-defined]  # a Finetune, which imports this
+    opened_by, asked = task.opener(kind), task.asked(kind)
     lines = [
         "---",
         "library_name: transformers",
@@ -24,7 +27,7 @@ def card(step: Step[Any], facts: Mapping[str, Any]) -> str:
         "---",
         f"# {step.address}",
         "",
-        f"{step.checkpoint.address}, fine-tuned on {step.task.name} in {facts['steps']:,} steps"  # type: ignore[attr-defined]
+        f"{step.checkpoint.address}, fine-tuned on {task.name} in {facts['steps']:,} steps"  # type: ignore[attr-defined]  # a Finetune
         f" ({facts['trained_parameters']:,} of {facts['parameters']:,} parameters); the weights are those of step {facts['best_step']:,}.",
         "",
         "```python",
@@ -32,12 +35,14 @@ def card(step: Step[Any], facts: Mapping[str, Any]) -> str:
         "",
         f'model, tokenizer = {opened_by}.from_pretrained("."), AutoTokenizer.from_pretrained(".")',
         "```",
+        *(["", "It is asked in these words, with a row's own for …:", "", "```", asked, "```"] if asked else []),
         "",
         "## Scores",
         "",
         "| examples | metric | value | 95 % interval |",
         "|---|---|---:|---|",
         *(row for name in ("validation", "test") if name in facts for row in _scores(name, facts[name])),
+        *(f"\n{metric}: `{signature}`" for metric, signature in facts.get("signatures", {}).items()),
         "",
         "## Inputs",
         "",

@@ -1,13 +1,13 @@
 """Fine-tuning: a checkpoint and labelled examples in, a model for a task out, with what it scores on examples that it never saw."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.errors import RequestError, RunError
-from pipeline.finetune.base import Answered, FinetuneTask
+from pipeline.finetune.base import Answered, FinetuneTask, Row
 from pipeline.finetune.card import card
 from pipeline.finetune.examples import Example, Examples, as_json, parquet
 from pipeline.finetune.lora import Lora
@@ -22,7 +22,7 @@ from pipeline.train.plain import PlainEngines
 from pipeline.train.pretrain import repeatable
 from pipeline.train.schedule import Schedule
 from pipeline.workflow.artifact import Artifact
-from pipeline.workflow.fingerprint import execution
+from pipeline.workflow.fingerprint import Json, execution
 from pipeline.workflow.reach import code_digest, code_of
 from pipeline.workflow.step import Context, Facts, Member, Step
 from pipeline.workflow.unit import Unit
@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # a recipe is read without loading torch
     from pipeline.finetune.loop import FinetuneLoop, Look
 
 ANSWERS = "answers"
+Asking = Callable[[Any, Sequence[Row], Reader], Iterator[Json]]
 USUAL = Schedule(peak=1e-4, warmup=0.1, floor=0.0, decay="linear")
 
 
@@ -44,7 +45,8 @@ class Finetune(Step[Checkpoint]):
     Killed and started again, it goes on from its newest whole checkpoint, and ends in the same weights, bit for bit.
 
     Facts: `steps` (done), `best_step`, `loss` {"first", "last"}, `tokens_per_second`, `parameters`, `trained_parameters`, `workers`,
-    `labels`, `validation` and `test`: {metric: value, metric_low, metric_high (95 % by bootstrap), "n": rows}.
+    `labels`, `validation` and `test`: {metric: value, metric_low, metric_high (95 % by bootstrap), "n": rows}, and of tasks that have
+    them, `signatures` {metric: how it was measured}.
     """
 
     artifact: ClassVar[type[Artifact]] = Checkpoint
@@ -129,6 +131,8 @@ class Finetune(Step[Checkpoint]):
         model = best.merged().eval()
         scores = self._final_scores(unit, model, reader)
         facts = {**self._facts(rows, loop, learner), "labels": list(reader.labels), **scores}
+        if self.task.signatures:
+            facts["signatures"] = dict(self.task.signatures)
         self._write(unit, model, reader, facts)
         unit.write(METRICS, json_lines(rows).encode(), ".jsonl", len(rows))
         return facts
@@ -188,17 +192,17 @@ class Finetune(Step[Checkpoint]):
         rows, shadow = spread(self._validation(unit), self.look_rows), self._learner(reader).eval().to(device)
 
         def look(weights: "Mapping[str, Tensor]") -> Mapping[str, float]:
-            answered = self._answered(shadow.take(weights), rows, reader)
+            answered = self._answered(self.task.glances, shadow.take(weights), rows, reader)
             return self.task.metrics(summed([self.task.score(each) for each in answered]))
 
         return look
 
-    def _answered(self, model: Any, examples: Sequence[Example], reader: Reader) -> list[Answered]:
+    def _answered(self, ask: Asking, model: Any, examples: Sequence[Example], reader: Reader) -> list[Answered]:
         import torch
 
         rows = [example.row for example in examples]
         with torch.no_grad():
-            return [Answered(row, said) for row, said in zip(rows, self.task.answers(model, rows, reader), strict=True)]
+            return [Answered(row, said) for row, said in zip(rows, ask(model, rows, reader), strict=True)]
 
     def _final_scores(self, unit: Unit, model: Any, reader: Reader) -> dict[str, Any]:
         """The scores of the best weights, and every answer in a file to be looked at."""
@@ -207,7 +211,7 @@ class Finetune(Step[Checkpoint]):
             sets["test"] = list(unit.open(self.test).rows())
         scores, columns = dict[str, Any](), {name: list[str]() for name in ("set", "origin", "row", "answer", "score")}
         for name, examples in sets.items():
-            answered = self._answered(model, examples, reader)
+            answered = self._answered(self.task.answers, model, examples, reader)
             worth = [self.task.score(each) for each in answered]
             scores[name] = with_intervals(worth, self.task.metrics)
             for example, each, value in zip(examples, answered, worth, strict=True):
@@ -234,7 +238,7 @@ class Finetune(Step[Checkpoint]):
         with tempfile.TemporaryDirectory(prefix="millrace-") as local:
             save_model(Path(local), model)
             reader.tokenizer.save_pretrained(local)
-            Path(local, "README.md").write_text(card(self, facts), encoding="utf-8")
+            Path(local, "README.md").write_text(card(self, facts, reader.kind), encoding="utf-8")
             unit.write_folder(MODEL, Path(local))
 
 

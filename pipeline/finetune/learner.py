@@ -56,10 +56,26 @@ def open_learner(reader: "Reader", task: FinetuneTask, lora: Lora | None, dropou
     """The checkpoint of a reader for a task; a new head is drawn from the seed. Raises RequestError."""
     settings = settings_of(reader, dropout)
     torch.manual_seed(seed)
-    with _quiet():
-        model = open_model(reader.folder, task.opened_by, dtype=torch.float32, **settings).cpu()
+    opener = task.opener(reader.kind)
+    with quiet():
+        model = open_model(reader.folder, opener, dtype=torch.float32, key_mapping=renamed(reader, opener), **settings).cpu()
     model.config.pad_token_id = reader.padding
+    for layer in model.children():
+        if isinstance(layer, nn.Dropout):  # of the head, which some families have whatever their configuration says
+            layer.p = dropout
+    task.prepare(model, reader)
     return Learner(model if lora is None else _adapted(model, lora, reader.folder), task)
+
+
+def renamed(reader: "Reader", opener: str) -> dict[str, str]:
+    """The names of weights in a folder as the class that opens it has them: for some tasks, transformers calls the body of Llama and
+    others by another name than elsewhere, and would draw it anew."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(reader.folder, local_files_only=True, trust_remote_code=False)
+    elsewhere, here = (getattr(transformers, kind)._model_mapping.get(type(config), None) for kind in ("AutoModel", opener))
+    names = [getattr(kind, "base_model_prefix", "") for kind in (elsewhere, here)]
+    return {} if names[0] == names[1] or not all(names) else {rf"^{names[0]}\.": f"{names[1]}."}
 
 
 def settings_of(reader: "Reader", dropout: float) -> dict[str, Any]:
@@ -93,8 +109,8 @@ def _adapted(model: Any, lora: Lora, folder: Path) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """That a head is new is what was asked for."""
+def quiet() -> Iterator[None]:
+    """What transformers remarks is as it was asked for: that a head is new, that no mask says what rows are filled up by."""
     from transformers.utils import logging
 
     before = logging.get_verbosity()

@@ -1,7 +1,7 @@
 """The loop of a fine-tuning: steps over windows, looks at the validation examples, and the best weights kept.
 
 What is trained on in a step is a function of its number, and so is what is dropped out; so a run that is resumed goes on as if it had
-never stopped. A row of metrics: `step`, `examples` (windows trained on so far), `loss` (mean over the step's windows), `learning_rate`,
+never stopped. A row of metrics: `step`, `examples` (windows trained on so far), `loss` (mean over the step's rows), `learning_rate`,
 `gradient_norm`, `tokens_per_second`, `seconds`, and where it looked, `validation` {metric: value}.
 """
 
@@ -143,14 +143,15 @@ class FinetuneLoop:
 
         share = self.plan.batch // self.member.size
         visits = Visits(len(self.windows), self.plan.seed)
-        numbers = visits.numbers(step * self.plan.batch + self.member.rank * share, share)
+        batch = visits.numbers(step * self.plan.batch, self.plan.batch)
+        numbers, rows_a_window = batch[self.member.rank * share :][:share], self.windows.rows(batch) / self.plan.batch
         filling = {name: self.task.filling.get(name, self.plan.padding) for name in self.task.inputs}
         losses, tokens = [], 0
         for start in range(0, share, self.plan.micro_batch):
             arrays = self.windows.batch(numbers[start : start + self.plan.micro_batch], self.task.inputs, filling)
             inputs = [torch.from_numpy(array).to(self.engine.device) for array in arrays]
             torch.manual_seed(hash_of(self.plan.seed, step, self.member.rank, start))  # of what is dropped out
-            loss = self.engine.loss(*inputs)
+            loss = self.engine.loss(*inputs) / rows_a_window
             self.engine.backward(loss)
             losses.append(loss.detach().double())
             tokens += arrays[0].size

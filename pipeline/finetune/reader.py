@@ -12,6 +12,7 @@ from pipeline.inference.opening import open_tokenizer
 
 if TYPE_CHECKING:
     from pipeline.finetune.base import FinetuneTask
+    from pipeline.finetune.conversation import Chat
 
 Kind = Literal["encoder", "decoder", "encoder-decoder"]
 UNBOUNDED = 1 << 20
@@ -62,6 +63,18 @@ class Reader:
         return "encoder" if self._config.get("model_type") in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "decoder"
 
     @cached_property
+    def family(self) -> str:
+        """The name that transformers has for its kind of model."""
+        return str(self._config.get("model_type"))
+
+    @cached_property
+    def chat(self) -> "Chat":
+        """How it reads conversations; the tokenizer gets a chat template where it has none."""
+        from pipeline.finetune.conversation import Chat
+
+        return Chat.of(self.tokenizer)
+
+    @cached_property
     def room(self) -> int:
         """Tokens that fit, with those around a text."""
         return min(self._allowed or UNBOUNDED, self.context or UNBOUNDED)
@@ -104,12 +117,14 @@ class Reader:
 
         if self._allowed is not None and self.context is not None and self.context > self._allowed:
             raise RequestError(f"context is {self.context} tokens, and the model in {self.folder} reads {self._allowed}: use no more")
-        known = {kind.model_type for kind in getattr(transformers, task.opened_by)._model_mapping}
+        opener = task.opener(self.kind)
+        known = {kind.model_type for kind in getattr(transformers, opener)._model_mapping}
         if self._config.get("model_type") not in known:
             raise RequestError(
                 f"{self.folder} holds a model of type {self._config.get('model_type')!r}, which cannot learn {task.name}"
-                f" (transformers has no {task.opened_by.removeprefix('AutoModel')} of it): name a checkpoint of another kind"
+                f" (transformers has no {opener.removeprefix('AutoModel')} of it): name a checkpoint of another kind"
             )
+        task.check(self)
         tokens = len(self.tokenizer)
         if tokens > self._config.get("vocab_size", tokens):
             raise RequestError(

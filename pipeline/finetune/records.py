@@ -28,7 +28,7 @@ TOO_LONG, BROKEN_SENTENCE, NO_SQUAD, UNEVEN = "line-too-long", "columns-missing"
 
 
 class Labelled(NamedTuple):
-    """A record and where it stands: `FILE#PLACE`."""
+    """A record and where it stands: `FILE#PLACE`, or `FILE#GROUP.PLACE` where records that share a text are held out together."""
 
     origin: str
     values: Mapping[str, Any]
@@ -169,13 +169,18 @@ def _squad(path: Path, columns: tuple[str, ...]) -> Iterator[Labelled | Dropped]
     with SourceFile(path, path.name).open() as stream:
         try:
             articles = json.load(stream)["data"]
-            found = [(paragraph, question) for article in articles for paragraph in article["paragraphs"] for question in paragraph["qas"]]
+            paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
+            found = [
+                (f"{place}.{number}", paragraph, question)
+                for place, paragraph in enumerate(paragraphs)
+                for number, question in enumerate(paragraph["qas"])
+            ]
         except (ValueError, KeyError, TypeError, RecursionError) as problem:
             raise RequestError(
                 f"{path} is not in SQuAD's format ({type(problem).__name__}: {problem}): it needs data[].paragraphs[].qas[]"
             ) from problem
-    for number, (paragraph, question) in enumerate(found):
-        origin = f"{path.name}#{number}"
+    for number, (place, paragraph, question) in enumerate(found):
+        origin = f"{path.name}#{place}"
         try:
             answers = question.get("answers", [])
             texts, starts = [str(answer["text"]) for answer in answers], [int(answer["answer_start"]) for answer in answers]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.batches.permutation import epoch_permutation
 from pipeline.documents import document_id
 from pipeline.errors import RunError
-from pipeline.finetune.base import Arrays, FinetuneTask, Unfit
+from pipeline.finetune.base import DOCUMENTS, Arrays, FinetuneTask, Unfit
 from pipeline.finetune.examples import Examples
 from pipeline.finetune.reader import Reader, labels_for
 from pipeline.tokens.split import Split
@@ -51,6 +51,13 @@ class Windows(Artifact):
 
     def __len__(self) -> int:
         return int(self.facts["windows"])
+
+    def rows(self, numbers: Sequence[int]) -> int:
+        """How many rows are packed into some windows; windows that are not packed count as one each."""
+        if DOCUMENTS not in self.columns:
+            return len(numbers)
+        values, starts = self.columns[DOCUMENTS]
+        return int(values[starts[np.asarray(numbers) + 1] - 1].sum())
 
     def batch(self, numbers: Sequence[int], names: Sequence[str], filling: Mapping[str, int]) -> list[NDArray[Any]]:
         """Some windows as one array [B, T] a name, filled up behind to the longest."""
@@ -109,6 +116,7 @@ class EncodeExamples(Step[Windows]):
                 continue
             windows += shown.windows
             truncated += shown.truncated
+        windows = list(self.task.completed(windows, reader))
         unit.write(WINDOWS, _parquet(windows, self.task.inputs), ".parquet", len(windows))
         tokens = sum(len(window[self.task.inputs[0]]) for window in windows)
         kept = read - dropped.total()
@@ -117,8 +125,9 @@ class EncodeExamples(Step[Windows]):
 
 
 def is_held_out(origin: str, share: float) -> bool:
-    """Whether an example is kept from training, by a hash of where it stands."""
-    return share > 0 and Split(fraction=share).held_out(document_id(origin, ""))
+    """Whether an example is kept from training, by a hash of where it stands: those of one group (`FILE#GROUP.PLACE`) all or none."""
+    file, _, place = origin.rpartition("#")
+    return share > 0 and Split(fraction=share).held_out(document_id(f"{file}#{place.partition('.')[0]}", ""))
 
 
 def _parquet(windows: Sequence[Arrays], names: Sequence[str]) -> bytes:

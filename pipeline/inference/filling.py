@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.inference.generation import Sampling
+from pipeline.inference.generation import Sampling, write
 from pipeline.inference.opening import open_model, open_tokenizer
 from pipeline.objectives.corrupted_spans import sentinel
 from pipeline.objectives.masked_tokens import MASK
@@ -33,20 +33,11 @@ def fill_masks(folder: Path, prompts: Sequence[str]) -> list[str]:
 
 def fill_spans(folder: Path, prompts: Sequence[str], sampling: Sampling) -> list[str]:
     """Behind an arrow, each prompt with what is drawn in place of <extra_id_0>, <extra_id_1> and so on; one without has one at its end."""
-    import torch
-
     model, tokenizer = open_model(folder, "AutoModelForSeq2SeqLM"), open_tokenizer(folder)
-    texts = []
-    with torch.random.fork_rng():
-        for prompt in prompts:
-            gapped = prompt if sentinel(0) in prompt else prompt + sentinel(0)
-            tokens = _tokens(tokenizer, gapped).to(model.device)
-            torch.manual_seed(sampling.seed)
-            written = model.generate(
-                tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=sampling.max_new_tokens, **sampling.options
-            )
-            texts.append(ARROW + _filled(gapped, tokenizer.decode(written[0], skip_special_tokens=False), tokenizer))
-    return texts
+    gapped = [prompt if sentinel(0) in prompt else prompt + sentinel(0) for prompt in prompts]
+    written = write(model, tokenizer, gapped, sampling)
+    spans = [tokenizer.decode(text.tokens, skip_special_tokens=False) for (text,) in written]
+    return [ARROW + _filled(text, drawn, tokenizer) for text, drawn in zip(gapped, spans, strict=True)]
 
 
 def _tokens(tokenizer: Any, text: str) -> "Tensor":

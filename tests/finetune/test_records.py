@@ -81,7 +81,7 @@ def test_squad_questions_come_with_their_paragraph(tmp_path: Path) -> None:
     files = RecordFiles.at((str(path),), "squad")
     answers = {"text": ["Ann"], "answer_start": [0]}
     assert values(files) == [{"context": "Ann sang.", "question": "Who?", "id": "q1", "answers": answers}]
-    assert reasons(files) == [("squad.json#1", "not-squad")]
+    assert reasons(files) == [("squad.json#0.1", "not-squad")]
 
 
 def test_aligned_lines_are_columns_and_files_of_unequal_length_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pipeline.errors import RequestError
 from pipeline.finetune.examples import ReadExamples, survey
 from pipeline.finetune.records import RecordFiles
 from pipeline.finetune.sequence_classification import SequenceClassification
-from pipeline.finetune.windows import EncodeExamples, Visits
+from pipeline.finetune.windows import EncodeExamples, Visits, is_held_out
 from pipeline.models.llama import Llama
 from pipeline.storage import open_store
 from pipeline.train.foreign import ForeignCheckpoint
@@ -46,6 +46,12 @@ def test_what_is_read_is_kept_or_dropped_by_reason_and_windows_are_of_what_is_no
     assert read["labels"] == {"0": 25, "1": 25}
     assert shown["read"] == 50 == shown["kept"] + shown["dropped"]["held-out"]
     assert shown["windows"] == shown["kept"] < 50
+
+
+def test_questions_on_one_paragraph_are_held_out_together() -> None:
+    held_out = [[is_held_out(f"squad.json#{paragraph}.{number}", 0.3) for number in range(5)] for paragraph in range(60)]
+    assert all(len(set(paragraph)) == 1 for paragraph in held_out)
+    assert 5 < sum(paragraph[0] for paragraph in held_out) < 35
 
 
 def test_a_set_without_the_column_is_refused_with_those_it_has(tmp_path: Path) -> None:

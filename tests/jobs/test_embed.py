@@ -70,7 +70,9 @@ def test_what_is_forgotten_leaves_no_vector_behind(place: Path) -> None:
     (file,) = job("embed", *options, folder=place).result["files"]
     assert any("swan" in origin for origin in pq.read_table(place / file)["origin"].to_pylist())
     assert job("forget", "--match", "swan", "--by", "a test", "--root", "third", *ALONE, folder=place).result["forgotten"]
-    left = [row for path in (place / "third").glob("embed/*/vectors/*") for row in pq.read_table(path, columns=["origin"]).column(0).to_pylist()]
+    left = [
+        row for path in (place / "third").glob("embed/*/vectors/*") for row in pq.read_table(path, columns=["origin"]).column(0).to_pylist()
+    ]
     assert not [origin for origin in left if "swan" in origin]
 
 

@@ -18,7 +18,7 @@ def test_a_recipe_ends_in_a_model_a_score_of_its_own_and_a_report(recipe: str, u
         lines = (f"Note {place}: the {k}th {'fox' if k % 3 else '狐狸'} saw {place * k % 97} hills and {k * k} rivers." for k in range(90))
         (tmp_path / "notes" / f"{place}.txt").write_text("\n".join(lines))
     made = job("pretrain", recipe, *SMALL, "--sources", "notes", "--filters", "--similarity", "None", *ALONE, folder=tmp_path).result
-    assert made["validation"].keys() == {"loss", f"bits_per_{unit}", f"{unit}s", "n"}
+    assert made["validation"].keys() == {"loss", "loss_low", "loss_high", f"bits_per_{unit}", f"{unit}s", "n"}
     assert all(" → " in sample["text"] for sample in made["samples"])
     assert f"bits per {unit.replace('_', ' ')}" in Path(made["report"]).read_text()
     scores = job("evaluate", *ALONE, folder=tmp_path).result["scores"]

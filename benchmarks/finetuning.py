@@ -1,0 +1,251 @@
+"""What pretraining is worth to a task: a checkpoint, the same architecture with fresh weights, and a baseline that has no network.
+
+Every pair is trained on the same examples in the same order with the same settings; seeds draw head, order and dropout. The data is
+public and is not part of the project; each case is skipped, with its name, where its files are not there.
+"""
+
+import argparse
+import csv
+import json
+import random
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from benchmarks.measuring import save
+from jobs.command import load_recipe
+from jobs.finetuning import FinetuneRecipe
+from jobs.recipe import Compute
+from pipeline.finetune.base import FinetuneTask
+from pipeline.finetune.saving import save_model
+from pipeline.storage import open_store
+from pipeline.train.schedule import Schedule
+from pipeline.workflow.artifact import read_manifest
+from pipeline.workflow.executor import InlineExecutor
+from pipeline.workflow.run import run
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A task with its data, the metric that is compared, and what a baseline says of each test record."""
+
+    name: str
+    family: str
+    recipe: str
+    metric: str
+    fields: Mapping[str, Any]
+    prepare: Callable[[Path, Path], None]
+    """Writes train.*, test.* for the recipe into a folder, from the data."""
+    baseline: Callable[[Path, FinetuneTask], tuple[str, float]]
+    settings: Mapping[str, Any]
+    architecture_from: str = ""
+
+
+def rows_of(path: Path) -> list[Record]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def write_rows(path: Path, rows: Sequence[Record]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _apart(rows: Sequence[Record], folder: Path, share: float = 0.8) -> None:
+    """The same parting each time."""
+    shuffled = list(rows)
+    random.Random(0).shuffle(shuffled)
+    cut = int(share * len(rows))
+    write_rows(folder / "train.jsonl", shuffled[:cut])
+    write_rows(folder / "test.jsonl", shuffled[cut:])
+
+
+def _sst2(data: Path, folder: Path) -> None:
+    for name, file in (("train", "train.tsv"), ("test", "dev.tsv")):
+        with (data / "finetune/sst2" / file).open() as lines:
+            rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+        write_rows(folder / f"{name}.jsonl", [{"text": row["sentence"].strip(), "label": row["label"]} for row in rows])
+
+
+def _agnews(data: Path, folder: Path) -> None:
+    lines = (data / "finetune/agnews/dev.tsv").read_text().splitlines()
+    _apart([dict(zip(("text", "label"), line.rsplit("\t", 1), strict=True)) for line in lines], folder)
+
+
+def _conll(data: Path, folder: Path) -> None:
+    for name, file in (("train", "esp.train"), ("test", "esp.testb")):
+        shutil.copyfile(data / "finetune/conll2002" / file, folder / f"{name}.conll")
+
+
+def _multi30k(data: Path, folder: Path) -> None:
+    for name in ("train", "val"):
+        for side in ("de", "en"):
+            shutil.copyfile(data / f"finetune/multi30k/{name}.{side}.gz", folder / f"{name}.{side}.gz")
+
+
+def _xquad(language: str) -> Callable[[Path, Path], None]:
+    def prepare(data: Path, folder: Path) -> None:
+        articles = json.loads((data / f"finetune/xquad/xquad.{language}.json").read_text())["data"]
+        paragraphs = [{"paragraphs": [paragraph]} for article in articles for paragraph in article["paragraphs"]]
+        random.Random(0).shuffle(paragraphs)
+        cut = int(0.8 * len(paragraphs))
+        for name, part in (("train", paragraphs[:cut]), ("test", paragraphs[cut:])):
+            (folder / f"{name}.json").write_text(json.dumps({"data": part}, ensure_ascii=False))
+
+    return prepare
+
+
+def _dialogsum(data: Path, folder: Path) -> None:
+    _apart(rows_of(data / "finetune/dialogsum/dialogsum.dev.jsonl"), folder)
+
+
+def bag_of_words(folder: Path, task: FinetuneTask) -> tuple[str, float]:  # noqa: ARG001
+    """Logistic regression on words and pairs of them, by scikit-learn."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    train, test = rows_of(folder / "train.jsonl"), rows_of(folder / "test.jsonl")
+    features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
+    model = LogisticRegression(C=10, max_iter=1000)
+    model.fit(features.fit_transform([row["text"] for row in train]), [row["label"] for row in train])
+    said = model.predict(features.transform([row["text"] for row in test]))
+    return "bag of words, logistic regression", mean(row["label"] == label for row, label in zip(test, said, strict=True))
+
+
+def most_frequent_tags(folder: Path, task: FinetuneTask) -> tuple[str, float]:
+    """Each word has the tag that it had most often; one that was never seen has none."""
+    from pipeline.metrics.totals import summed
+
+    train, test = (_rows(folder / f"{name}.conll", task, "conll", ("tokens", "tags")) for name in ("train", "test"))
+    tags = defaultdict[str, Counter[str]](Counter)
+    for row in train:
+        for word, tag in zip(row["words"], row["tags"], strict=True):
+            tags[word][tag] += 1
+    return "most frequent tag of a word", _score(
+        task, [(row, {"tags": [tags[word].most_common(1)[0][0] if word in tags else "O" for word in row["words"]]}) for row in test], summed
+    )
+
+
+def _rows(path: Path, task: FinetuneTask, layout: Any = "table", columns: tuple[str, ...] = ()) -> list[Any]:
+    from pipeline.finetune.examples import settle
+    from pipeline.finetune.records import RecordFiles
+
+    settled = (settle(record, task) for record in RecordFiles.at((str(path),), layout, columns).records())
+    return [row for row in settled if not isinstance(row, str)]
+
+
+def _score(task: FinetuneTask, said: Sequence[tuple[Any, Any]], summed: Any) -> float:
+    from pipeline.finetune.base import Answered
+
+    metrics = task.metrics(summed([task.score(Answered(row, prediction)) for row, prediction in said]))
+    return float(next(iter(metrics.values()))) if "f1" not in metrics else float(metrics["f1"])
+
+
+def main() -> None:
+    options = _options()
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="millrace-") as scratch:
+        for case in CASES:
+            if options.cases and case.name not in options.cases:
+                continue
+            checkpoint = getattr(options, case.family.replace("-", "_"))
+            if checkpoint is None:
+                print(f"{case.name}: no checkpoint of family {case.family} was named")
+                continue
+            folder = Path(scratch, case.name)
+            folder.mkdir()
+            case.prepare(Path(options.data), folder)
+            rows += measured(case, folder, str(checkpoint), options)
+            save("finetuning", rows, seeds=options.seeds)
+
+
+def measured(case: Case, folder: Path, checkpoint: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The checkpoint, its twin with fresh weights, and the baseline."""
+    twin = folder / "fresh"
+    fresh(Path(checkpoint), twin)
+    recipe = recipe_of(case, folder)
+    found = []
+    for name, place in (("pretrained", checkpoint), ("fresh weights", str(twin))):
+        scores = [tuned(replace(recipe, checkpoint=place, seed=seed), options.root) for seed in range(options.seeds)]
+        values = [score[case.metric] for score in scores]
+        lows, highs = ([score[f"{case.metric}{end}"] for score in scores] for end in ("_low", "_high"))
+        found.append(
+            {
+                "task": case.name,
+                "model": name,
+                "metric": case.metric,
+                "mean": round(mean(values), 4),
+                "over seeds": round(stdev(values), 4) if len(values) > 1 else "",
+                "95 % interval": f"{mean(lows):.4f} to {mean(highs):.4f}",
+                "examples": scores[0]["n"],
+                "values": [round(value, 4) for value in values],
+            }
+        )
+    words, value = case.baseline(folder, recipe.task)
+    return [*found, {"task": case.name, "model": words, "metric": case.metric, "mean": round(value, 4), "examples": found[0]["examples"]}]
+
+
+def recipe_of(case: Case, folder: Path) -> FinetuneRecipe:
+    """The preset, on the prepared files."""
+    preset = load_recipe(case.recipe, FinetuneRecipe)
+    fields = {
+        name: tuple(str(folder / file) for file in value) if name in ("train", "validation", "test") else value
+        for name, value in case.fields.items()
+    }
+    compute = Compute(workers=1, engine="plain", micro_batch=64, save_every=10_000)
+    return replace(preset, compute=compute, **fields, **case.settings)
+
+
+def tuned(recipe: FinetuneRecipe, root: str) -> Mapping[str, Any]:
+    """The scores on the test examples."""
+    store = open_store(root)
+    step = recipe.target(store)
+    if read_manifest(store, step.address) is None:
+        run([step], store, InlineExecutor())
+    manifest = read_manifest(store, step.address)
+    assert manifest is not None
+    scores: Mapping[str, Any] = manifest.facts["test"]
+    return scores
+
+
+def fresh(checkpoint: Path, folder: Path) -> None:
+    """The same architecture and tokenizer with weights as they are drawn."""
+    import torch
+    import transformers
+
+    folder.mkdir()
+    for path in checkpoint.iterdir():
+        if path.suffix in (".json", ".jinja"):
+            shutil.copyfile(path, folder / path.name)
+    config = transformers.AutoConfig.from_pretrained(checkpoint)
+    torch.manual_seed(0)
+    save_model(folder, getattr(transformers, config.architectures[0])(config))
+
+
+QUICK = {"epochs": 3.0, "batch": 64, "schedule": Schedule(peak=5e-4, warmup=0.1, floor=0.0, decay="linear")}
+TABLE = {"train": ("train.jsonl",), "test": ("test.jsonl",)}
+CASES = (
+    Case("SST-2", "encoder", "classification", "accuracy", TABLE, _sst2, bag_of_words, QUICK),
+    Case("AG news", "encoder", "classification", "accuracy", TABLE, _agnews, bag_of_words, {**QUICK, "epochs": 5.0}),
+)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", help="a folder with finetune/sst2, finetune/agnews and so on")
+    parser.add_argument("--root", default="runs", help="where artifacts live: what is there already is not trained again")
+    parser.add_argument("--encoder", help="the folder of a pretrained encoder")
+    parser.add_argument("--spanish-encoder", help="the folder of an encoder that has seen Spanish")
+    parser.add_argument("--encoder-decoder", help="the folder of a pretrained encoder-decoder")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--cases", nargs="*", help="names of cases; none: all")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
