@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from pipeline.report.markup import Markup, tag
@@ -26,6 +26,8 @@ class Line:
     dots: bool = False
     told: bool = True
     """Whether the legend and the readout name it."""
+    spreads: Sequence[tuple[float, float, float]] = ()
+    """How sure it is: x, from y, to y."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def chart(
     if not lines:
         return None
     across = scale([x for line in lines for x, _ in line.points], from_zero=False, tight=True)
-    up = scale([y for line in lines for _, y in line.points], from_zero)
+    ends = [y for line in lines for _, *between in line.spreads for y in between]
+    up = scale([*(y for line in lines for _, y in line.points), *ends], from_zero)
     told = [line for line in lines if line.told]
     rows = _readout(told, across, x_label, words)
     return tag(
@@ -99,7 +102,8 @@ def _plot(lines: Sequence[Line], across: Scale, up: Scale) -> Markup:
 def _drawn(line: Line, across: Scale, up: Scale) -> list[Markup]:
     places = [(across.place(x), up.place(y)) for x, y in thinned(line.points, DRAWN_POINTS)]
     dots = [_path([place, place], f"{line.css} dot") for place in places] if line.dots or len(places) == 1 else []
-    return [_path(places, line.css), *dots]
+    spreads = [[(across.place(x), up.place(y)) for y in between] for x, *between in line.spreads]
+    return [_path(places, line.css), *(_path(ends, f"{line.css} spread") for ends in spreads), *dots]
 
 
 def _path(places: Sequence[Point], css: str) -> Markup:
@@ -109,7 +113,7 @@ def _path(places: Sequence[Point], css: str) -> Markup:
 
 def _finite(line: Line) -> Line:
     points = [(x, y) for x, y in line.points if math.isfinite(x) and math.isfinite(y)]
-    return Line(line.label, points, line.css, line.dots, line.told)
+    return replace(line, points=points, spreads=[spread for spread in line.spreads if all(map(math.isfinite, spread))])
 
 
 def thinned(points: Sequence[Point], most: int) -> Sequence[Point]:

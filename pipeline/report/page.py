@@ -10,6 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from pipeline.report.answers import answers_section
 from pipeline.report.corpus import corpus_section
 from pipeline.report.headline import headline, title
 from pipeline.report.held import held_section
@@ -35,10 +36,16 @@ def render_report(targets: Sequence[Step[Any]], store: Store, look: Step[Any] | 
         *([] if look is None else _looked(looked_at(look, store))),
         training_section(story),
         scores_section(story),
+        answers_section(story),
         samples_section(story),
         recipes_section(story),
         environment_section(story),
     ]
+    return framed(f"{title(story)} · Millrace report", sections)
+
+
+def framed(name: str, sections: Sequence[Markup | None]) -> str:
+    """A whole page, with its style and its script."""
     script = _own("script.js")
     head = tag(
         "head",
@@ -47,7 +54,7 @@ def render_report(targets: Sequence[Step[Any]], store: Store, look: Step[Any] | 
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("link", rel="icon", href="data:,"),
-        tag("title", f"{title(story)} · Millrace report"),
+        tag("title", name),
         tag("style", _own("style.css")),
     )
     return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', sections), tag('script', script)), lang='en')}\n"
