@@ -20,9 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.workflow.arrow import leave_pandas_out
 from pipeline.workflow.artifact import Artifact, FileEntry
 from pipeline.workflow.unit import Unit
 
+leave_pandas_out()  # here, since what makes arrays reads or writes documents
 Numbers = NDArray[np.int64]
 SCHEMA = pa.schema(
     [

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.dedup.candidates import EDGES
 from pipeline.dedup.kernel import NOTHING, OFFSETS, OFFSETS_OUT, kernel
 
 MEMBERS = pa.schema(
@@ -31,10 +32,22 @@ class Clusters:
         """Connect later[i] with earliest[i]."""
         _unite(self._parents, later, earliest)
 
+    def roots(self) -> NDArray[np.int64]:
+        """The earliest document of everyone's cluster."""
+        while not np.array_equal(above := self._parents[self._parents], self._parents):
+            self._parents = above
+        return self._parents
+
+    def edges(self) -> pa.RecordBatch:
+        """Whoever is not the earliest of its cluster, in order, and who is: as EDGES, which make the same clusters."""
+        roots = self.roots()
+        later = np.flatnonzero(roots != np.arange(roots.size))
+        return pa.record_batch([pa.array(later), pa.array(roots[later])], schema=EDGES)
+
     def members(self, copies: NDArray[np.int64]) -> "Members":
         """The documents that have someone to be compared with. Exact copies are left out: they share the fate of the first of them."""
         documents = np.setdiff1d(np.arange(self._parents.size), copies, assume_unique=True)
-        roots = _roots(self._parents)[documents]
+        roots = self.roots()[documents]
         counts = np.bincount(roots, minlength=self._parents.size)
         documents, roots = documents[counts[roots] > 1], roots[counts[roots] > 1]
         order = np.lexsort((documents, roots))
@@ -62,13 +75,6 @@ class Members:
         _, bins = np.unique(before // BIN_SHINGLES, return_inverse=True)
         columns = (self.documents, self.clusters, self.ranks, np.where(needed, bins[self.clusters], SETTLED), is_open)
         return pa.record_batch([pa.array(column) for column in columns], schema=MEMBERS).sort_by("document")
-
-
-def _roots(parents: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The earliest document of everyone's cluster."""
-    while not np.array_equal(above := parents[parents], parents):
-        parents = above
-    return parents
 
 
 @kernel(NOTHING(OFFSETS_OUT, OFFSETS, OFFSETS))

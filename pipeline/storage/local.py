@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,8 +26,11 @@ class LocalStore:
         return self._place(path).read_bytes()
 
     def size(self, path: str) -> int | None:
-        place = self._place(path)
-        return place.stat().st_size if place.is_file() else None
+        try:
+            status = os.stat(self._place(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def put_new(self, path: str, data: bytes | Path) -> bool:
         target = self._place(path)
@@ -39,7 +43,21 @@ class LocalStore:
             return False
         finally:
             draft.unlink()
-        _flush_folder(target.parent)
+        _flush(target.parent)
+        return True
+
+    def adopt_new(self, path: str, draft: Path) -> bool:
+        """`put_new` of a file that nobody writes to any more: it is not copied where it lies on the same file system."""
+        target = self._place(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _flush(draft)
+        try:
+            os.link(draft, target)
+        except FileExistsError:
+            return False
+        except OSError:  # on another file system
+            return self.put_new(path, draft)
+        _flush(target.parent)
         return True
 
     def put(self, path: str, data: bytes) -> None:
@@ -72,11 +90,13 @@ class LocalStore:
         return draft
 
     def list(self, prefix: str) -> Iterator[Entry]:
-        places = [Path(folder, name) for folder, _, names in os.walk(self._place(prefix)) for name in names]
-        entries = {place.relative_to(self.url).as_posix(): place for place in places if not place.name.startswith(".draft-")}
-        for path, place in sorted(entries.items()):
+        root = f"{self._place('')}/"
+        found = [
+            f"{folder}/{name}" for folder, _, names in os.walk(self._place(prefix)) for name in names if not name.startswith(".draft-")
+        ]
+        for place in sorted(found):
             with suppress(FileNotFoundError):  # another driver has removed it meanwhile
-                yield Entry(path, place.stat().st_size)
+                yield Entry(place.removeprefix(root), os.stat(place).st_size)
 
     def checksum(self, path: str) -> str:
         return checksum_of(self._place(path))
@@ -98,9 +118,9 @@ class LocalStore:
             raise RequestError(f"cannot write artifacts below {self.url!r}: {problem.strerror}; choose another --root") from problem
 
 
-def _flush_folder(folder: Path) -> None:
-    """A new name in a folder survives a loss of power only once the folder is flushed."""
-    handle = os.open(folder, os.O_RDONLY)
+def _flush(place: Path) -> None:
+    """A file's bytes, or a new name in a folder, survive a loss of power only once that is flushed."""
+    handle = os.open(place, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

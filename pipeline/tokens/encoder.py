@@ -13,13 +13,12 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
+from unicodedata import category
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ is looked at for that."""
 COMPARED_CHARACTERS = 1 << 11
 """Of a longer document, its beginning is compared."""
 ID_BYTES = 4
-ODD = r"[^\PC\t\n\r]|\p{M}"
+LINE_ENDS_AND_TABS = frozenset("\t\n\r")
 
 
 @dataclass(frozen=True)
@@ -117,9 +116,13 @@ class Compared:
 
 def compared_places(texts: Sequence[str]) -> list[int]:
     """Which texts of a batch are compared with the reference: evenly spread ones, and the first odd ones among others so spread."""
-    sought = pa.array(texts[::SOUGHT_STRIDE], pa.large_string())
-    odd = pc.match_substring_regex(sought, ODD).to_numpy(zero_copy_only=False)
-    return sorted({*range(0, len(texts), COMPARED_STRIDE), *(np.flatnonzero(odd)[:COMPARED_ODD] * SOUGHT_STRIDE).tolist()})
+    odd = (place for place in range(0, len(texts), SOUGHT_STRIDE) if _is_odd(texts[place][:COMPARED_CHARACTERS]))
+    return sorted({*range(0, len(texts), COMPARED_STRIDE), *islice(odd, COMPARED_ODD)})
+
+
+def _is_odd(text: str) -> bool:
+    """Whether a text has control, format or private-use characters, or combining marks. A set of its characters is made at once."""
+    return any(category(character)[0] in "CM" for character in set(text) - LINE_ENDS_AND_TABS)
 
 
 @dataclass(frozen=True)

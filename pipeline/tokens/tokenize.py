@@ -114,11 +114,12 @@ def _grouped(sources: pa.Array, held_out: NDArray[np.bool_]) -> tuple[NDArray[np
     names = encoded.dictionary.to_pylist()
     keys = held_out * len(names) + encoded.indices.to_numpy()
     order = np.argsort(keys, kind="stable")
-    present, starts = np.unique(keys[order], return_index=True)
+    sorted_keys = keys[order]
+    starts = np.flatnonzero(np.diff(sorted_keys, prepend=-1))
     stops = [*starts[1:].tolist(), len(keys)]
     return order, [
         _Group(KINDS[key // len(names)], names[key % len(names)], start, stop)
-        for key, start, stop in zip(present.tolist(), starts.tolist(), stops, strict=True)
+        for key, start, stop in zip(sorted_keys[starts].tolist(), starts.tolist(), stops, strict=True)
     ]
 
 

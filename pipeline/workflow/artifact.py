@@ -10,7 +10,7 @@ from posixpath import normpath
 from typing import Any
 
 from pipeline.errors import Damaged
-from pipeline.storage import Store, cache_folder
+from pipeline.storage import LocalStore, Store, cache_folder
 from pipeline.workflow.fingerprint import Json, canonical_json
 
 NUMBER = re.compile(r"/\d{5}-")
@@ -113,7 +113,7 @@ def manifests(store: Store, step: str) -> Iterator[Manifest]:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished step, opened for reading. Every file is checked against the manifest before it is used."""
+    """A finished step, opened for reading. Every file is checked against the manifest before it is used, or what is read of it is."""
 
     store: Store
     manifest: Manifest
@@ -133,6 +133,10 @@ class Artifact:
     def local(self, entry: FileEntry) -> Path:
         """A local, verified file with the entry's bytes; raises Damaged."""
         return self.store.local(entry.place(self.address), entry.checksum)
+
+    def unchecked(self, entry: FileEntry) -> Path:
+        """A local file that may be damaged, for whoever checks what is read of it; a remote one is checked when it is fetched."""
+        return Path(self.store.url, entry.place(self.address)) if isinstance(self.store, LocalStore) else self.local(entry)
 
     def folder(self, kind: str) -> Path:
         """A local, verified folder with the files that one `write_folder` left, under their own names."""

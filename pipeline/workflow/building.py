@@ -68,7 +68,9 @@ class Building:
 
     def recall(self, name: str) -> Receipt | None:
         path = self._reuse_path(name, None)
-        return recall(self.store, self._reuse_folder(name), {0: path}, self.step.address).get(0)
+        found = recall(self.store, self._reuse_folder(name), {0: path}, self.step.address).get(0)
+        whole = found is not None and all(self.store.checksum(entry.place(self.step.address)) == entry.checksum for entry in found.files)
+        return found if whole else None
 
     def remember(self, name: str, receipt: Receipt) -> None:
         remember(self.store, self._reuse_path(name, None), self.step.address, receipt)

@@ -39,13 +39,13 @@ def plan(targets: Sequence[Step[Any]], store: Store, rebuild: Rebuild = Rebuild.
     return list(decisions.values())
 
 
-def decide(step: Step[Any], store: Store, rebuild: Rebuild, decided: Mapping[str, Decision]) -> Decision:
-    """The decision on one step, given those on its inputs."""
+def decide(step: Step[Any], store: Store, rebuild: Rebuild, decided: Mapping[str, Decision], planned: str = "") -> Decision:
+    """The decision on one step, given those on its inputs; `planned` is why it is built where it is not there, if that is known."""
     manifest = read_manifest(store, step.address)
     if manifest is not None and isinstance(step, Reference):
         return Decision(step, False, "built", manifest)
     if manifest is None:
-        return Decision(step, True, _why_missing(step, store), None)
+        return Decision(step, True, planned or _why_missing(step, store), None)
     changed_inputs = [path for path, needed in step.inputs.items() if _input_changed(manifest, path, decided[needed.address])]
     if changed_inputs:
         return Decision(step, True, f"input changed: {', '.join(changed_inputs)}", manifest)

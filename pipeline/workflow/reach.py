@@ -10,11 +10,12 @@ import dataclasses
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.workflow.fingerprint import identity_fields, is_step
-from pipeline.workflow.stamps import remembered
+from pipeline.workflow.stamps import is_settled, remembered, stamp_of
 
 if TYPE_CHECKING:
     from pipeline.workflow.step import Step
@@ -61,16 +62,17 @@ def _classes_in(value: Any) -> Iterator[type]:
         yield from _classes(value)
 
 
-def _place(module: str) -> Path | None:
+def _place(module: str) -> str | None:
     """The file of a module of this project, or of a module that a user's class comes from."""
     if module == PACKAGE or module.startswith(PACKAGE + "."):
-        stem = PROJECT.joinpath(*module.split("."))
-        for place in (stem.with_suffix(".py"), stem / "__init__.py"):
-            if place.is_file():
-                return place
-        return None
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return Path(file) if file else None
+        return _own_place(module)
+    return getattr(sys.modules.get(module), "__file__", None)
+
+
+@cache
+def _own_place(module: str) -> str | None:
+    stem = PROJECT.joinpath(*module.split("."))
+    return next((str(place) for place in (stem.with_suffix(".py"), stem / "__init__.py") if place.is_file()), None)
 
 
 class Code(NamedTuple):
@@ -80,10 +82,18 @@ class Code(NamedTuple):
     imports: frozenset[str]
 
 
-def _codes(places: tuple[Path, ...]) -> list[Code]:
+def _codes(places: tuple[str, ...]) -> list[Code]:
     """The code of some files, which is read once, until they change."""
-    values = remembered("code", [str(place) for place in places], lambda paths: map(_read, paths))
-    return [Code(digest, frozenset(imports)) for digest, *imports in map(str.split, values)]
+    stamps = {place: stamp_of(place) for place in places}
+    missing = [place for place, stamp in stamps.items() if place not in _known or _known[place][0] != stamp]
+    found = dict(zip(missing, remembered("code", missing, lambda paths: map(_read, paths)), strict=True)) if missing else {}
+    codes = {place: Code(digest, frozenset(imports)) for place, value in found.items() for digest, *imports in [value.split()]}
+    _known.update({place: (stamps[place], code) for place, code in codes.items() if is_settled(place, stamps[place])})
+    return [codes[place] if place in codes else _known[place][1] for place in places]
+
+
+_known: dict[str, tuple[str, Code]] = {}
+"""What was asked for in this process, by file: its stamp, and its code; many steps reach the same ones."""
 
 
 def _read(path: str) -> str:

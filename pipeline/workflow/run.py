@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipeline.workflow.events import Built, Failed, Listener, Planned, Skipped, 
 from pipeline.workflow.executor import Executor
 from pipeline.workflow.plan import Decision, Rebuild, decide, plan
 from pipeline.workflow.reach import code_of
-from pipeline.workflow.step import Facts, Step, topological
+from pipeline.workflow.step import Facts, Step
 from pipeline.workflow.unit import open_artifact
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,9 @@ def run(
     if any(decision.build for decision in decisions):
         store.check_writable()
     built, skipped, known = [], [], dict[str, Decision]()
-    for step in topological(targets):
-        decision = decide(step, store, rebuild, known)
+    for planned in decisions:
+        step = planned.step
+        decision = decide(step, store, rebuild, known, planned.reason)
         if decision.build:
             manifest = _build(step, decision, store, executor, listeners)
             built.append(step.address)
@@ -150,7 +152,7 @@ def _provenance(code: dict[str, str], started: float) -> dict[str, Any]:
         "code": code,
         "packages": {name: found for name in RECORDED_PACKAGES if (found := _version(name))},
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()}-{platform.release()}-{platform.machine()}",  # platform.platform() starts a process
         "host": socket.gethostname(),
         "user": _user(),
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
@@ -158,6 +160,7 @@ def _provenance(code: dict[str, str], started: float) -> dict[str, Any]:
     }
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)

@@ -24,26 +24,27 @@ TABLE = "CREATE TABLE IF NOT EXISTS stamps (kind TEXT, path TEXT, stamp TEXT, va
 
 def remembered(kind: str, paths: Sequence[str], make: Callable[[Sequence[str]], Iterable[str]]) -> list[str]:
     """A value for each file, in order; `make` makes those of the files that are not remembered. Raises what `make` raises, and OSError."""
-    stamps = [_stamp(path) for path in paths]
+    stamps = [stamp_of(path) for path in paths]
     known = _read(kind, paths)
     values = {path: known[path][1] for path, stamp in zip(paths, stamps, strict=True) if path in known and known[path][0] == stamp}
     missing = [path for path in dict.fromkeys(paths) if path not in values]
     if missing:
         values |= zip(missing, make(missing), strict=True)
         before = dict(zip(paths, stamps, strict=True))
-        _write(kind, [(path, before[path], values[path]) for path in missing if _is_settled(path, before[path])])
+        _write(kind, [(path, before[path], values[path]) for path in missing if is_settled(path, before[path])])
     return [values[path] for path in paths]
 
 
-def _stamp(path: str) -> str:
+def stamp_of(path: str) -> str:
+    """What differs when a file is written to or replaced."""
     found = os.stat(path)
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino} {found.st_dev}"
 
 
-def _is_settled(path: str, stamp: str) -> bool:
+def is_settled(path: str, stamp: str) -> bool:
     """Whether a file is still as it was, and has not just been written to."""
     found = os.stat(path)
-    return _stamp(path) == stamp and time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > FRESH_NANOSECONDS
+    return stamp_of(path) == stamp and time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > FRESH_NANOSECONDS
 
 
 def _open() -> sqlite3.Connection:

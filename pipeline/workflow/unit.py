@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import RunError
-from pipeline.storage import Store, checksum_of, open_store
+from pipeline.storage import LocalStore, Store, checksum_of, open_store
 from pipeline.workflow.artifact import Artifact, FileEntry, read_manifest
 from pipeline.workflow.receipt import Receipt
 from pipeline.workflow.reuse import remember
@@ -38,7 +38,7 @@ class Unit:
         return open_artifact(self.store, step)
 
     def write(self, kind: str, data: bytes | Path, suffix: str, rows: int | None = None) -> FileEntry:
-        """Add a file to the artifact, as `kind/INDEX-CHECKSUM.suffix`."""
+        """Add a file to the artifact, as `kind/INDEX-CHECKSUM.suffix`. A local file is a draft, which nobody writes to any more."""
         entry = self._write(kind, data, suffix, rows)
         self.files.append(entry)
         return entry
@@ -51,7 +51,7 @@ class Unit:
         whole = checksum_of(json.dumps([names, checksums]).encode()).removeprefix("sha256:")[:12]
         for place, name, checksum in zip(places, names, checksums, strict=True):
             entry = FileEntry(f"{kind}/{whole}/{name}", place.stat().st_size, checksum)
-            self._put(entry, place)
+            self._put(entry, place, self.store.put_new)
             self.files.append(entry)
 
     def scratch(self, kind: str, data: bytes | Path, suffix: str, rows: int | None = None) -> FileEntry:
@@ -69,15 +69,16 @@ class Unit:
         name = f"{kind}/{self.index:05d}-{checksum.removeprefix('sha256:')[:12]}{suffix}"
         size = len(data) if isinstance(data, bytes) else data.stat().st_size
         entry = FileEntry(name, size, checksum, rows)
-        self._put(entry, data)
+        put_new = self.store.adopt_new if isinstance(data, Path) and isinstance(self.store, LocalStore) else self.store.put_new
+        self._put(entry, data, put_new)
         return entry
 
-    def _put(self, entry: FileEntry, data: bytes | Path) -> None:
+    def _put(self, entry: FileEntry, data: bytes | Path, put_new: Callable[[str, Any], bool]) -> None:
         """A file of that name that is there already has the same bytes; where it was damaged since, it is replaced."""
         path = f"{self.address}/{entry.path}"
-        if not self.store.put_new(path, data) and self.store.checksum(path) != entry.checksum:
+        if not put_new(path, data) and self.store.checksum(path) != entry.checksum:
             self.store.delete(path)
-            self.store.put_new(path, data)
+            put_new(path, data)
 
 
 def open_artifact(store: Store, step: "Step[A]") -> A:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from pipeline.tokens.encoder import (
+    COMPARED_CHARACTERS,
     COMPARED_STRIDE,
     SOUGHT_STRIDE,
     Compared,
@@ -167,3 +168,12 @@ def test_a_pattern_learns_no_token_across_digits() -> None:
     assert "2026" not in vocabulary
     assert "20" not in vocabulary
     assert "Ġyear" in vocabulary
+
+
+@pytest.mark.parametrize("odd", ["\x00", "\x7f", "\u200b", "\ue000", "e\u0301", "\U000e0001"])
+def test_a_text_is_odd_by_what_of_it_is_compared(odd: str) -> None:
+    texts = ["plain\ttext\r\n中文 é"] * (2 * SOUGHT_STRIDE)
+    texts[SOUGHT_STRIDE] = "x" * (COMPARED_CHARACTERS - len(odd)) + odd
+    assert compared_places(texts) == [0, SOUGHT_STRIDE]
+    texts[SOUGHT_STRIDE] = f"x{texts[SOUGHT_STRIDE]}"[:COMPARED_CHARACTERS] + odd[-1]
+    assert compared_places(texts) == [0]
