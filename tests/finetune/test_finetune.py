@@ -25,6 +25,7 @@ from pipeline.workflow.run import run
 from pipeline.workflow.unit import open_artifact
 from tests.finetune.conftest import Family
 from tests.finetune.recipes import finetune
+from tests.finetune.stopping import whole_and_stopped
 
 SMALL = Llama(dim=32, depth=2, heads=2)
 
@@ -80,25 +81,10 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     family: Family, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = finetune(family(SMALL), labelled, dropout=0.1, epochs=3, save_every=7, look_every=5)
-    _, whole = built(step, tmp_path / "whole")
-    from pipeline.finetune.loop import FinetuneLoop
-
-    taken = FinetuneLoop._step
-    for stop in (3, 17, 31):
-
-        def broken(self: FinetuneLoop, done: int, stop: int = stop) -> Any:
-            if done == stop:
-                raise KeyboardInterrupt
-            return taken(self, done)
-
-        monkeypatch.setattr(FinetuneLoop, "_step", broken)
-        with pytest.raises(KeyboardInterrupt):
-            built(step, tmp_path / "broken")
-    monkeypatch.setattr(FinetuneLoop, "_step", taken)
-    _, again = built(step, tmp_path / "broken")
-    kept = [[(entry.path, entry.checksum) for entry in one.manifest.files if entry.kind != "metrics"] for one in (whole, again)]
-    assert kept[0] == kept[1]
-    assert [row["loss"] for row in whole.metrics()] == [row["loss"] for row in again.metrics()]
+    both = whole_and_stopped(step, tmp_path, monkeypatch, (3, 17, 31))
+    whole, stopped = both.files()
+    assert whole == stopped
+    assert [row["loss"] for row in both.whole.metrics()] == [row["loss"] for row in both.stopped.metrics()]
 
 
 def test_the_weights_that_scored_best_are_kept_and_a_run_that_gets_no_better_stops(family: Family, labelled: Path, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from pipeline.train.schedule import Schedule
 from tests.finetune.conftest import Family
 from tests.finetune.dialogues import ALPACA, CHATS, LONG, built, drawn, kept_answers, windows_of, written
 from tests.finetune.recipes import finetune
+from tests.finetune.stopping import whole_and_stopped
 
 SMALL = Llama(dim=32, depth=2, heads=2)
 FAST = Schedule(peak=1e-2, warmup=0.1, floor=0.0, decay="linear")
@@ -146,24 +147,10 @@ def test_the_loss_of_a_step_is_the_mean_over_its_conversations(roomy: Family, al
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     roomy: Family, alpaca: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.finetune.loop import FinetuneLoop
-
     step = finetune(roomy(SMALL), alpaca, InstructionTuning(), dropout=0.1, epochs=8, batch=4, save_every=3, context=LONG)
-    whole = built(step, tmp_path / "whole")
-    taken = FinetuneLoop._step
-
-    def broken(self: FinetuneLoop, done: int) -> Any:
-        if done == 8:
-            raise KeyboardInterrupt
-        return taken(self, done)
-
-    monkeypatch.setattr(FinetuneLoop, "_step", broken)
-    with pytest.raises(KeyboardInterrupt):
-        built(step, tmp_path / "broken")
-    monkeypatch.setattr(FinetuneLoop, "_step", taken)
-    again = built(step, tmp_path / "broken")
-    kept = [[(entry.path, entry.checksum) for entry in one.manifest.files if entry.kind != "metrics"] for one in (whole, again)]
-    assert kept[0] == kept[1]
+    both = whole_and_stopped(step, tmp_path, monkeypatch, (8,))
+    whole, stopped = both.files()
+    assert whole == stopped
 
 
 def test_every_answer_of_a_conversation_is_learned_by_adapters_too(roomy: Family, tmp_path: Path) -> None:

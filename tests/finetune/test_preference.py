@@ -24,6 +24,7 @@ from pipeline.models.mixtral import Mixtral
 from tests.finetune.conftest import Family
 from tests.finetune.dialogues import CHATS, LONG, PAIRS, built, drawn, kept_answers, windows_of, written
 from tests.finetune.recipes import finetune
+from tests.finetune.stopping import whole_and_stopped
 
 SMALL = Llama(dim=32, depth=2, heads=2)
 FAMILIES = [SMALL, GPT2(dim=32, depth=2, heads=2), Mixtral(dim=32, depth=2, heads=2, experts=4), Lstm(dim=32, depth=1)]
@@ -138,24 +139,10 @@ def test_adapters_learn_what_is_preferred_too(roomy: Family, pairs: Path, tmp_pa
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     roomy: Family, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.finetune.loop import FinetuneLoop
-
     step = finetune(roomy(SMALL), pairs, TASK, epochs=4, save_every=3, context=LONG)
-    whole = built(step, tmp_path / "whole")
-    taken = FinetuneLoop._step
-
-    def broken(self: FinetuneLoop, done: int) -> Any:
-        if done == 8:
-            raise KeyboardInterrupt
-        return taken(self, done)
-
-    monkeypatch.setattr(FinetuneLoop, "_step", broken)
-    with pytest.raises(KeyboardInterrupt):
-        built(step, tmp_path / "broken")
-    monkeypatch.setattr(FinetuneLoop, "_step", taken)
-    again = built(step, tmp_path / "broken")
-    kept = [[(entry.path, entry.checksum) for entry in one.manifest.files if entry.kind != "metrics"] for one in (whole, again)]
-    assert kept[0] == kept[1]
+    both = whole_and_stopped(step, tmp_path, monkeypatch, (8,))
+    whole, stopped = both.files()
+    assert whole == stopped
 
 
 def test_how_many_pairs_are_taken_at_once_changes_no_loss(roomy: Family, pairs: Path, tmp_path: Path) -> None:

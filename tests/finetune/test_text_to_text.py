@@ -30,6 +30,7 @@ from pipeline.models.t5 import T5
 from pipeline.train.schedule import Schedule
 from tests.finetune.conftest import Family
 from tests.finetune.recipes import finetune
+from tests.finetune.stopping import whole_and_stopped
 from tests.finetune.test_finetune import answers, built
 
 SMALL, READS_AND_WRITES = Llama(dim=32, depth=2, heads=2), T5(dim=32, depth=1, heads=2)
@@ -81,24 +82,10 @@ def test_every_family_that_writes_learns_to_and_its_folder_writes_what_it_wrote(
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     architecture: Architecture, family: Family, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.finetune.loop import FinetuneLoop
-
     step = finetune(family(architecture), pairs, TASK, dropout=0.1, epochs=1.5, save_every=4, look_every=5)
-    _, whole = built(step, tmp_path / "whole")
-    taken = FinetuneLoop._step
-
-    def broken(self: FinetuneLoop, done: int) -> Any:
-        if done == 11:
-            raise KeyboardInterrupt
-        return taken(self, done)
-
-    monkeypatch.setattr(FinetuneLoop, "_step", broken)
-    with pytest.raises(KeyboardInterrupt):
-        built(step, tmp_path / "broken")
-    monkeypatch.setattr(FinetuneLoop, "_step", taken)
-    _, again = built(step, tmp_path / "broken")
-    kept = [[(entry.path, entry.checksum) for entry in one.manifest.files if entry.kind != "metrics"] for one in (whole, again)]
-    assert kept[0] == kept[1]
+    both = whole_and_stopped(step, tmp_path, monkeypatch, (11,))
+    whole, stopped = both.files()
+    assert whole == stopped
 
 
 @pytest.mark.parametrize("architecture", [SMALL, READS_AND_WRITES], ids=["decoder", "encoder-decoder"])
