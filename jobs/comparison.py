@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jobs.checkpoints import checkpoint_manifest
 from jobs.tasks import Task
 from pipeline.evaluate.answers import read_answers
 from pipeline.evaluate.evaluate import Evaluate
 from pipeline.evaluate.scores import Scores
+from pipeline.report.comparison import Scored, write_comparison
 from pipeline.storage import Store
+from pipeline.workflow.fingerprint import fingerprint
 from pipeline.workflow.unit import open_artifact
 
 Row = Mapping[str, Any]
@@ -27,6 +30,13 @@ def compared(evaluations: Sequence[Evaluate], store: Store) -> list[Row]:
             pair = {"task": task.name, "checkpoint": other.checkpoint.address, "against": first.checkpoint.address}
             rows += [{**pair, "metric": metric, **difference._asdict()} for metric, difference in found.items()]
     return rows
+
+
+def comparison_page(evaluations: Sequence[Evaluate], scores: Mapping[str, Any], differences: Sequence[Row], store: Store) -> str:
+    """Write the page on checkpoints side by side into the root; returns where it is."""
+    scored = [Scored(address, checkpoint_manifest(address, store).facts, own) for address, own in scores.items()]
+    name = fingerprint([evaluation.address for evaluation in evaluations])
+    return write_comparison(scored, differences, store, f"reports/comparison-{name}.html")
 
 
 def _answered(evaluation: Evaluate, task: Task, store: Store) -> tuple[list[int], Scores]:

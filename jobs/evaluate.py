@@ -14,7 +14,7 @@ import tyro
 
 from jobs.checkpoints import checkpoint_manifest, checkpoint_step
 from jobs.command import Invocation, Result, execute
-from jobs.comparison import compared, show_comparison, show_contamination, show_scores
+from jobs.comparison import compared, comparison_page, show_comparison, show_contamination, show_scores
 from jobs.history.taught import taught
 from jobs.launch import carry_out, outcome_result, planned, show_plan
 from jobs.recipe import CorpusRecipe
@@ -52,7 +52,7 @@ class EvaluateRecipe:
     sources: tuple[str, ...] = ()
     """Text to score; none: the documents that were held out when the checkpoint was trained."""
     contamination: bool = False
-    """Look for the tasks' examples in what each checkpoint was trained on, and give scores of those that are not there beside the others."""
+    """Look for the tasks' examples in what each checkpoint was trained on, and score those that are there apart from the others."""
 
     def targets(self, store: Store) -> tuple[Evaluate, ...]:
         """The steps that score, one a checkpoint; raises RequestError."""
@@ -132,7 +132,11 @@ def evaluate(invocation: Invocation[EvaluateRecipe]) -> Result:
     if divided:
         found = dict(zip(scores, (outcome.manifests[step.address].facts["contamination"] for step in divided), strict=True))
         result |= {"contamination": found[first]} | ({} if len(targets) == 1 else {"contaminations": found})
-    return result if len(targets) == 1 else {**result, "checkpoints": scores, "differences": compared(targets, store)}
+    if len(targets) == 1:
+        return result
+    differences = compared(targets, store)
+    report = comparison_page(targets, scores, differences, store)
+    return {**result, "checkpoints": scores, "differences": differences, "report": report}
 
 
 def show(result: Result) -> str:
@@ -146,7 +150,7 @@ def show(result: Result) -> str:
     one = {result["checkpoint"]: result["contamination"]} if "contamination" in result else {}
     for checkpoint, contamination in result.get("contaminations", one).items():
         lines += ["", f"by what {checkpoint} was trained on", *show_contamination(contamination)]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", result["report"]] if "report" in result else lines)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,6 @@ def _taught(checkpoint: Manifest, store: Store) -> Iterator[Taught]:
 
 
 def _corpus(tokens: Manifest, source: str | None, store: Store) -> Corpus:
-    if "documents" not in tokens.inputs:
-        raise RequestError(f"{tokens.address} was not made of documents in this root: ask for contamination of models that were")
     documents, split = _input(tokens, "documents", store), tokens.recipe["split"]
     return Corpus(Reference(of=documents.address, opens=Documents), Split(fraction=split["fraction"], salt=split["salt"]), source)
 

@@ -44,7 +44,7 @@ class Corpus:
         import pyarrow.compute as pc
 
         for batch in unit.open(self.documents).batches(shard, ("id", "text", "source")):
-            batch = batch.filter(pa.array(~self.split.held_out_of(batch["id"].to_pylist())))  # noqa: PLW2901 - the rest of it
+            batch = batch.filter(pa.array(~self.split.held_out_of(batch["id"].to_pylist())))
             mine = batch if self.source is None else batch.filter(pc.equal(batch["source"], self.source))
             yield Texts(mine["id"], mine["text"])
 

@@ -203,12 +203,17 @@ def _counted(number: Any) -> str | None:
 
 
 def _scores(making: Making) -> list[str]:
-    rows = [
-        (of, asked, metric.replace("_", " "), f"{value:.6g}") for of, asked, metrics in making.scores for metric, value in metrics.items()
-    ]
+    """A row a metric, with the interval and the number of examples where they are known."""
+    rows = []
+    for of, asked, metrics in making.scores:
+        for metric, value in metrics.items():
+            if metric != "n" and not metric.endswith(BOUNDS):
+                bounds = [f"{metrics[f'{metric}{end}']:.6g}" for end in BOUNDS if f"{metric}{end}" in metrics]
+                examples = _counted(metrics.get("n")) or ""
+                rows.append((of, asked, metric.replace("_", " "), f"{value:.6g}", " to ".join(bounds), examples))
     if not rows:
         return ["## Evaluation", "", "It has not been evaluated."]
-    return ["## Evaluation", "", *_table(("task", "asked about", "metric", "value"), rows)]
+    return ["## Evaluation", "", *_table(("task", "asked about", "metric", "value", "95 % interval", "examples"), rows)]
 
 
 def _emissions(card: Card, making: Making) -> list[str]:

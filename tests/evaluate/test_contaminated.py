@@ -13,7 +13,7 @@ from pipeline.documents import Documents
 from pipeline.errors import RequestError
 from pipeline.evaluate.answers import read_answers
 from pipeline.evaluate.clean_scores import CleanScores
-from pipeline.evaluate.contaminated import OVERLAPS, Contaminated, read_groups
+from pipeline.evaluate.contaminated import OVERLAPS, PARTS, Contaminated, read_groups
 from pipeline.evaluate.evaluate import Evaluate
 from pipeline.evaluate.multiple_choice import MultipleChoice
 from pipeline.evaluate.taught import Corpus
@@ -30,12 +30,9 @@ from tests.tokens.corpus import Literal, literal
 from tests.train.tiny import TEXTS
 
 NOTHING = Split(fraction=0)
+CHOICES = ["a bat", "a dog"]
 LONG = [
-    {
-        "query": f"Which of these {number} animals sleeps in winter under the old wooden bridge of our town?",
-        "choices": ["a bat", "a dog"],
-        "gold": 0,
-    }
+    {"query": f"Which of these {number} animals sleeps in winter under the old wooden bridge of our town?", "choices": CHOICES, "gold": 0}
     for number in ("seven", "eight", "nine", "twelve")
 ]
 CHINESE = {"query": "床前明月光，疑是地上霜。举头望明月，低头思故乡。", "choices": ["李白", "杜甫"], "gold": 0}
@@ -118,11 +115,13 @@ def test_whichever_examples_are_planted_are_found_in_any_number_of_shards_and_an
     assert again.manifest.files == artifact.manifest.files
 
 
-def test_another_corpus_more_takes_over_what_was_looked_through_before(tmp_path: Path) -> None:
-    first, more = literal([FILLED, str(LONG[0]["query"])]), literal([FILLED, str(LONG[0]["query"]), str(LONG[1]["query"])], shards=1)
-    for corpus, dirty in ((first, 1), (more, 2)):
-        artifact = looked(tmp_path / "root", Contaminated(tasks=(task(tmp_path, LONG),), taught=(Corpus(corpus, NOTHING),)))
-        assert artifact.facts["tasks"]["long"]["dirty"] == dirty
+def test_of_a_corpus_that_grew_only_what_is_new_is_looked_through(tmp_path: Path) -> None:
+    first = literal([FILLED, str(LONG[0]["query"])])
+    grown = Literal(shards=(*first.shards, (("here", str(LONG[1]["query"])),)))
+    steps = [Contaminated(tasks=(task(tmp_path, LONG),), taught=(Corpus(corpus, NOTHING),)) for corpus in (first, grown)]
+    before, after = (looked(tmp_path / "root", step) for step in steps)
+    assert [entry.path.startswith("../") for entry in after.files(PARTS)] == [True, False]
+    assert [artifact.facts["tasks"]["long"]["dirty"] for artifact in (before, after)] == [1, 2]
 
 
 def test_the_metrics_of_clean_and_dirty_examples_are_those_of_their_answers(trained: Trained, tmp_path: Path) -> None:
