@@ -6,9 +6,10 @@ if not __package__:  # run as a script: from anywhere, installed or not, and wit
 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -23,6 +24,7 @@ from pipeline.errors import RequestError
 from pipeline.evaluate.clean_scores import CleanScores
 from pipeline.evaluate.contaminated import Contaminated, with_files
 from pipeline.evaluate.evaluate import Evaluate, require_fit
+from pipeline.evaluate.harness import Harness
 from pipeline.evaluate.perplexity import Perplexity
 from pipeline.evaluate.restoration import Restoration
 from pipeline.inference.opening import gaps_of
@@ -54,12 +56,28 @@ class EvaluateRecipe:
     contamination: bool = False
     """Look for the tasks' examples in what each checkpoint was trained on, and score those that are there apart from the others."""
 
+    harness: tuple[str, ...] = ()
+    """Tasks of lm-eval, by its names; they are run by it, where it is installed."""
+    harness_folder: str | None = None
+    """A folder with tasks of your own for lm-eval, as YAML files; these may name code of yours, which is run."""
+
+    def by_harness(self, store: Store) -> tuple[Harness, ...]:
+        """The steps that score by lm-eval, one a checkpoint; raises RequestError."""
+        if not self.harness:
+            return ()
+        return tuple(Harness.at(checkpoint, self.harness, self.harness_folder) for checkpoint in self._chosen(store))
+
     def targets(self, store: Store) -> tuple[Evaluate, ...]:
-        """The steps that score, one a checkpoint; raises RequestError."""
-        chosen = [checkpoint_step(name, store) for name in self.checkpoint or (None,)]
+        """The steps that score, one a checkpoint; none where tasks of lm-eval alone are named. Raises RequestError."""
+        if self.harness and self.tasks == (Perplexity(),):
+            return ()
+        chosen = self._chosen(store)
         if len({checkpoint.address for checkpoint in chosen}) < len(chosen):
             raise RequestError(f"--checkpoint names one twice among {', '.join(self.checkpoint)}: name each once")
         return tuple(self._evaluation(checkpoint, store) for checkpoint in chosen)
+
+    def _chosen(self, store: Store) -> list[Step[Checkpoint]]:
+        return [checkpoint_step(name, store) for name in self.checkpoint or (None,)]
 
     def divided(self, evaluation: Evaluate, store: Store) -> CleanScores:
         """The step that tells the scores of clean examples from those of others; raises RequestError."""
@@ -123,20 +141,24 @@ def evaluate(invocation: Invocation[EvaluateRecipe]) -> Result:
     store = open_store(invocation.options.root)
     targets = invocation.recipe.targets(store)
     divided = [invocation.recipe.divided(target, store) for target in targets] if invocation.recipe.contamination else []
-    outcome = carry_out("evaluate", [*targets, *divided], invocation.options)
+    harness = invocation.recipe.by_harness(store)
+    outcome = carry_out("evaluate", [*targets, *divided, *harness], invocation.options)
     if outcome is None:
-        return planned([*targets, *divided], invocation.options)
-    scores = {target.checkpoint.address: outcome.manifests[target.address].facts["scores"] for target in targets}
-    first = targets[0].checkpoint.address
+        return planned([*targets, *divided, *harness], invocation.options)
+    scores = defaultdict[str, dict[str, Any]](dict)
+    scorers: tuple[Evaluate | Harness, ...] = (*targets, *harness)
+    for step in scorers:
+        scores[step.checkpoint.address] |= outcome.manifests[step.address].facts["scores"]
+    first = next(iter(scores))
     result = {**outcome_result(outcome), "checkpoint": first, "scores": scores[first]}
     if divided:
         found = dict(zip(scores, (outcome.manifests[step.address].facts["contamination"] for step in divided), strict=True))
         result |= {"contamination": found[first]} | ({} if len(targets) == 1 else {"contaminations": found})
-    if len(targets) == 1:
-        return result
+    if len(targets) < 2:
+        return result if len(scores) == 1 else {**result, "checkpoints": dict(scores), "differences": []}
     differences = compared(targets, store)
     report = comparison_page(targets, scores, differences, store)
-    return {**result, "checkpoints": scores, "differences": differences, "report": report}
+    return {**result, "checkpoints": dict(scores), "differences": differences, "report": report}
 
 
 def show(result: Result) -> str:
