@@ -56,6 +56,11 @@ def test_of_a_grid_what_scores_best_on_the_validation_examples_is_the_result(fol
     assert len({each["artifact"] for each in tried}) == 4
 
 
+def _saved(root: Path) -> int:
+    """The steps of the newest checkpoint that a fine-tuning may go on from."""
+    return max((int(place.name.removeprefix("step-")) for place in root.glob("finetune/*/work/checkpoints/*/step-*")), default=0)
+
+
 @pytest.mark.slow
 def test_a_job_that_is_killed_again_and_again_ends_in_the_same_files(folder: str, labelled: Path, tmp_path: Path) -> None:
     arguments = ["--checkpoint", folder, "--train", str(labelled), *SMALL, "--epochs", "40", "--compute.save-every", "20"]
@@ -63,9 +68,12 @@ def test_a_job_that_is_killed_again_and_again_ends_in_the_same_files(folder: str
     command = [sys.executable, str(PROJECT / "jobs/finetune.py"), *arguments, "--root", "killed"]
     random.seed(0)
     kills = 0
-    for _ in range(4):
+    for _ in range(3):
         with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
-            time.sleep(random.uniform(4, 12))
+            before, until = _saved(tmp_path / "killed"), time.monotonic() + 120
+            while running.poll() is None and _saved(tmp_path / "killed") <= before and time.monotonic() < until:
+                time.sleep(0.02)
+            time.sleep(random.uniform(0, 0.3))
             kills += running.poll() is None
             running.kill()
     killed = job("finetune", *arguments, "--root", "killed", "--json", folder=tmp_path).result
