@@ -128,7 +128,7 @@ def _form(recipe: R, more: Any) -> Any:
 def _about(recipe_type: type, with_recipes: bool) -> str:
     """The words above the options; recipes are only read where they are to be listed."""
     words = (recipe_type.__doc__ or "").strip()
-    names = ", ".join(name for name in recipe_names() if isinstance(_recipe(name), recipe_type)) if with_recipes else ""
+    names = ", ".join(recipe_names(recipe_type)) if with_recipes else ""
     return f"{words} Recipes: {names}." if names else words
 
 
@@ -139,14 +139,14 @@ def _below(recipe: object) -> str:
     return "\n".join(parts)
 
 
-def recipe_names() -> list[str]:
-    """The presets: a file each in jobs/recipes/."""
-    return sorted(module.name for module in pkgutil.iter_modules(recipes.__path__))
+def recipe_names(kind: type) -> list[str]:
+    """The presets of a kind: a file each in jobs/recipes/."""
+    return sorted(module.name for module in pkgutil.iter_modules(recipes.__path__) if isinstance(_recipe(module.name), kind))
 
 
 def load_recipe(name: str, recipe_type: type[R]) -> R:
     """The preset of that name; raises RequestError naming those there are."""
-    fitting = [other for other in recipe_names() if isinstance(_recipe(other), recipe_type)]
+    fitting = recipe_names(recipe_type)
     module = name.replace("-", "_")
     if module not in fitting:
         raise RequestError(f"there is no recipe {name!r} for this job: choose one of {', '.join(fitting)}")

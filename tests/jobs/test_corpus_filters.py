@@ -4,7 +4,6 @@ import subprocess
 import sys
 from contextlib import suppress
 from functools import reduce
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +75,7 @@ def test_a_filter_is_shown_as_the_word_that_it_can_be_made_of(
     assert filters_from([word_for(rule) for rule in rules]) == tuple(rules)
 
 
-CORPORA = [name for name in recipe_names() if isinstance(import_module(f"jobs.recipes.{name}").RECIPE, CorpusRecipe)]
-
-
-@pytest.mark.parametrize("name", CORPORA)
+@pytest.mark.parametrize("name", recipe_names(CorpusRecipe))
 def test_the_filters_of_every_preset_can_be_said_on_a_command_line(name: str) -> None:
     recipe = load_recipe(name, CorpusRecipe)
     words = [word_for(rule) for rule in recipe.filters]

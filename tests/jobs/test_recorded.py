@@ -12,7 +12,7 @@ from jobs.recipe import CorpusRecipe
 from pipeline.errors import Damaged
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", recipe_names(CorpusRecipe))
 def test_every_preset_comes_back_as_it_was(name: str) -> None:
     recipe = corpus_of(load_recipe(name, CorpusRecipe))
     assert recipe_from(json.loads(json.dumps(recorded(recipe))), CorpusRecipe) == recipe
