@@ -1,13 +1,15 @@
 """A checkpoint as a module to fine-tune: opened for its task, with a head where it needs one, whole or by low-rank adapters."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
 from torch import Tensor, nn
+from transformers import AutoConfig
 
 from pipeline.errors import RequestError
 from pipeline.finetune.base import FinetuneTask
@@ -54,42 +56,38 @@ class Learner(nn.Module):
 
 def open_learner(reader: "Reader", task: FinetuneTask, lora: Lora | None, dropout: float, seed: int) -> Learner:
     """The checkpoint of a reader for a task; a new head is drawn from the seed. Raises RequestError."""
-    settings = settings_of(reader, dropout)
+    config = AutoConfig.from_pretrained(reader.folder, local_files_only=True, trust_remote_code=False)
+    settings = settings_of(config, reader.labels, dropout)
     torch.manual_seed(seed)
     opener = task.opener(reader.kind)
     with quiet():
-        model = open_model(reader.folder, opener, dtype=torch.float32, key_mapping=renamed(reader, opener), **settings).cpu()
+        model = open_model(reader.folder, opener, dtype=torch.float32, key_mapping=renamed(config, opener), **settings).cpu()
     model.config.pad_token_id = reader.padding
     for layer in model.children():
         if isinstance(layer, nn.Dropout):  # of the head, which some families have whatever their configuration says
             layer.p = dropout
     task.prepare(model, reader)
-    return Learner(model if lora is None else _adapted(model, lora, reader.folder), task)
+    learner = Learner(model if lora is None else _adapted(model, lora, reader.folder), task)
+    return learner.train()  # a model is opened to be asked, and would drop nothing out
 
 
-def renamed(reader: "Reader", opener: str) -> dict[str, str]:
+def renamed(config: Any, opener: str) -> dict[str, str]:
     """The names of weights in a folder as the class that opens it has them: for some tasks, transformers calls the body of Llama and
     others by another name than elsewhere, and would draw it anew."""
-    import transformers
-
-    config = transformers.AutoConfig.from_pretrained(reader.folder, local_files_only=True, trust_remote_code=False)
     elsewhere, here = (getattr(transformers, kind)._model_mapping.get(type(config), None) for kind in ("AutoModel", opener))
     names = [getattr(kind, "base_model_prefix", "") for kind in (elsewhere, here)]
     return {} if names[0] == names[1] or not all(names) else {rf"^{names[0]}\.": f"{names[1]}."}
 
 
-def settings_of(reader: "Reader", dropout: float) -> dict[str, Any]:
+def settings_of(config: Any, labels: Sequence[str], dropout: float) -> dict[str, Any]:
     """What a configuration is to say besides what it does: labels, and what is dropped out by the family's names for that."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(reader.folder, local_files_only=True, trust_remote_code=False)
     dropped = {name: dropout for name in DROPOUTS if hasattr(config, name)}
-    if not reader.labels:
+    if not labels:
         return dropped
     return {
         **dropped,
-        "id2label": dict(enumerate(reader.labels)),
-        "label2id": {label: number for number, label in enumerate(reader.labels)},
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: number for number, label in enumerate(labels)},
     }
 
 

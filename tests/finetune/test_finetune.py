@@ -124,6 +124,21 @@ def test_a_fine_tuned_checkpoint_is_fine_tuned_again_with_its_labels_in_their_pl
     assert second.facts["loss"]["first"] < 0.3 < first.facts["loss"]["first"]
 
 
+@pytest.mark.parametrize("architecture", [Bert(dim=32, depth=2, heads=2), GPT2(dim=32, depth=2, heads=2), T5(dim=32, depth=1, heads=2)])
+def test_dropout_is_of_training_alone(architecture: Architecture, family: Family, labelled: Path, tmp_path: Path) -> None:
+    kept, dropped = (
+        built(finetune(family(architecture), labelled, epochs=0.1, dropout=dropout), tmp_path / str(dropout))[1] for dropout in (0.0, 0.5)
+    )
+    assert kept.metrics()[0]["loss"] != pytest.approx(dropped.metrics()[0]["loss"], abs=1e-4)
+    model = AutoModelForSequenceClassification.from_pretrained(dropped.model).eval()
+    tokenizer = AutoTokenizer.from_pretrained(dropped.model)
+    row = answers(dropped)[0]
+    with torch.no_grad():
+        logits = model(input_ids=tokenizer(json.loads(row["row"])["text"], return_tensors="pt")["input_ids"]).logits[0]
+    said = json.loads(row["answer"])["probabilities"]
+    assert list(said.values()) == pytest.approx(logits.softmax(-1).tolist(), abs=1e-5)
+
+
 def test_a_seed_draws_the_head_and_the_order(family: Family, labelled: Path, tmp_path: Path) -> None:
     runs = [built(finetune(family(SMALL), labelled, epochs=0.2, seed=seed), tmp_path / str(seed))[1] for seed in (0, 1)]
     assert runs[0].metrics()[0]["loss"] != runs[1].metrics()[0]["loss"]
