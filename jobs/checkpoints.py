@@ -37,6 +37,11 @@ def checkpoint_step(checkpoint: str | None, store: Store) -> Step[Checkpoint]:
     return Reference(of=checkpoint_manifest(checkpoint, store).address, opens=Checkpoint)
 
 
+def folder_of(checkpoint: Step[Checkpoint], store: Store) -> Path:
+    """A local folder that transformers opens; a foreign checkpoint need not have been taken over yet."""
+    return checkpoint.folder if isinstance(checkpoint, ForeignCheckpoint) else open_artifact(store, checkpoint).model
+
+
 def checkpoint_folder(checkpoint: str | None, root: str) -> Path:
     """A local folder that transformers opens."""
     if checkpoint is not None and Path(checkpoint, "config.json").is_file():

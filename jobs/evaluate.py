@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from jobs.checkpoints import checkpoint_manifest, checkpoint_step
+from jobs.checkpoints import checkpoint_manifest, checkpoint_step, folder_of
 from jobs.command import Invocation, Result, execute
 from jobs.comparison import compared, comparison_page, show_comparison, show_contamination, show_scores
 from jobs.history.taught import taught
@@ -39,7 +39,6 @@ from pipeline.train.checkpoint import Checkpoint
 from pipeline.train.foreign import ForeignCheckpoint
 from pipeline.workflow.artifact import read_manifest
 from pipeline.workflow.step import Reference, Step
-from pipeline.workflow.unit import open_artifact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +104,7 @@ class EvaluateRecipe:
 
     def _tokens(self, checkpoint: Step[Checkpoint], store: Store) -> Step[TokenShards] | None:
         if self.sources:
-            tokenizer = str(_folder(checkpoint, store))
+            tokenizer = str(folder_of(checkpoint, store))
             return CorpusRecipe(sources=self.sources, similarity=None, tokenizer=tokenizer, validation=1.0).tokens
         inputs = {} if isinstance(checkpoint, ForeignCheckpoint) else checkpoint_manifest(checkpoint.address, store).inputs
         trained_on = next((named["address"] for path, named in inputs.items() if path.startswith("mixture")), None)
@@ -119,16 +118,11 @@ class EvaluateRecipe:
         return Reference(of=trained_on, opens=TokenShards)
 
 
-def _folder(checkpoint: Step[Checkpoint], store: Store) -> Path:
-    """A folder that transformers opens; a foreign checkpoint need not have been taken in yet."""
-    return Path(checkpoint.location) if isinstance(checkpoint, ForeignCheckpoint) else open_artifact(store, checkpoint).model
-
-
 def _objective(checkpoint: Step[Checkpoint], store: Store) -> Objective:
     """What a checkpoint was trained to do."""
     if not isinstance(checkpoint, ForeignCheckpoint):
         return objective_of(checkpoint_manifest(checkpoint.address, store).recipe)
-    match gaps_of(Path(checkpoint.location)):
+    match gaps_of(checkpoint.folder):
         case "masks":
             return MaskedTokens()
         case "spans":

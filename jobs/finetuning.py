@@ -1,9 +1,8 @@
 """What a fine-tuning is asked for with, and what is looked at before it starts."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from jobs.checkpoints import checkpoint_step
+from jobs.checkpoints import checkpoint_step, folder_of
 from jobs.recipe import Compute, engines_of
 from pipeline.errors import RequestError
 from pipeline.finetune.base import FinetuneTask
@@ -15,12 +14,8 @@ from pipeline.finetune.records import Layout, RecordFiles
 from pipeline.finetune.sequence_classification import SequenceClassification
 from pipeline.finetune.windows import EncodeExamples
 from pipeline.storage import Store
-from pipeline.train.checkpoint import Checkpoint
 from pipeline.train.engine import AdamW, Update
-from pipeline.train.foreign import ForeignCheckpoint
 from pipeline.train.schedule import Schedule
-from pipeline.workflow.step import Step
-from pipeline.workflow.unit import open_artifact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +111,3 @@ def check_request(target: Finetune, store: Store) -> None:
         raise RequestError(f"--train has one label, {next(iter(learned))!r}: give examples of at least two")
     folder = folder_of(target.checkpoint, store)
     Reader(folder, labels_for(folder, tuple(learned)), target.context).check(target.task)
-
-
-def folder_of(checkpoint: Step[Checkpoint], store: Store) -> Path:
-    """Where a checkpoint lies now, taken over or not."""
-    if isinstance(checkpoint, ForeignCheckpoint):
-        return Path(checkpoint.location.removeprefix("file://")).expanduser()
-    return open_artifact(store, checkpoint).model

@@ -38,6 +38,11 @@ class ForeignCheckpoint(Step[Checkpoint]):
         """The checkpoint in a local folder; raises RequestError where it has no config.json or no safetensors."""
         return cls(digest=digest_of(files_of(location)), location=location)
 
+    @property
+    def folder(self) -> Path:
+        """Where it lies, taken over or not."""
+        return folder_at(self.location)
+
     def run(self, context: Context) -> Facts:
         (receipt,) = context.map(self.keep, (self.location,))
         return receipt.facts
@@ -54,9 +59,14 @@ class ForeignCheckpoint(Step[Checkpoint]):
             return {"parameters": sum(parameters_in(place) for place in taken if place.match(WEIGHTS))}
 
 
+def folder_at(location: str) -> Path:
+    """The local folder that a location names."""
+    return Path(location.removeprefix("file://")).expanduser()
+
+
 def files_of(location: str) -> list[Path]:
     """The files of a checkpoint that are data; raises RequestError where what is needed is missing."""
-    folder = Path(location.removeprefix("file://")).expanduser()
+    folder = folder_at(location)
     if not (folder / CONFIG).is_file():
         raise RequestError(f"{location} is no checkpoint: name a folder with config.json, safetensors and a tokenizer")
     if not list(folder.glob(WEIGHTS)):
