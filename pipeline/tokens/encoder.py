@@ -29,7 +29,7 @@ COMPARED_STRIDE = 512
 COMPARED_ODD, SOUGHT_STRIDE = 2, 32
 """So many more odd documents of a batch (control, format and private-use characters, combining marks) are compared; one in so many
 is looked at for that."""
-COMPARED_CHARACTERS = 1 << 11
+COMPARED_CHARACTERS = 1 << 10
 """Of a longer document, its beginning is compared."""
 ID_BYTES = 4
 LINE_ENDS_AND_TABS = frozenset("\t\n\r")
