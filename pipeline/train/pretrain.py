@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,7 +29,7 @@ from pipeline.train.plain import PlainEngines
 from pipeline.train.schedule import Schedule
 from pipeline.train.validation import LOOKS, held_out_windows
 from pipeline.workflow.artifact import Artifact
-from pipeline.workflow.fingerprint import Json, execution
+from pipeline.workflow.fingerprint import execution, later
 from pipeline.workflow.reach import code_digest, code_of
 from pipeline.workflow.step import Context, Facts, Member, Reference, Step
 from pipeline.workflow.unit import Unit
@@ -51,7 +50,7 @@ class Pretrain(Step[Checkpoint]):
     artifact: ClassVar[type[Artifact]] = Checkpoint
     mixture: tuple[Weighted, ...]
     model: Architecture
-    objective: Objective = NextToken()
+    objective: Objective = later(NextToken())
     """What the model learns to predict."""
     context: int
     """Tokens in a window: the model's greatest context."""
@@ -65,7 +64,7 @@ class Pretrain(Step[Checkpoint]):
     """Whether attention stays inside a document or sees all of a window."""
     seed: int = 0
     """Of the first weights and of the order of the data."""
-    then: tuple[Phase, ...] = ()
+    then: tuple[Phase, ...] = later(())
     """What takes the place of `mixture` from later steps on."""
     engines: Engines = execution(PlainEngines())
     workers: int = execution(1)
@@ -102,13 +101,6 @@ class Pretrain(Step[Checkpoint]):
             )
         self.objective.check(self.attend, self.context)
         check_phases(self.mixture, self.then, self.steps)
-
-    @cached_property
-    def recipe(self) -> dict[str, Json]:
-        """As of any step; a run of one phase does not mention any, nor one of next tokens its objective, so that addresses stay what they
-        were before there were others."""
-        unmentioned = {name for name, usual in (("then", ()), ("objective", NextToken())) if getattr(self, name) == usual}
-        return {name: value for name, value in super().recipe.items() if name not in unmentioned}
 
     @property
     def steps(self) -> int:

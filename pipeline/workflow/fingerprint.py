@@ -3,7 +3,7 @@
 Two recipes are the same exactly if their canonical forms are. The form is plain JSON: numbers (1.0 as 1,
 since they are equal), strings, lists, and for a frozen dataclass its class name, its version and its
 fields. A nested step stands as its address. Fields marked with `execution(...)` say how a step runs, not
-what it computes: they are left out.
+what it computes: they are left out. So are those marked with `later(...)` where they hold their default.
 """
 
 import dataclasses
@@ -29,11 +29,18 @@ def execution(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"identity": False})
 
 
+def later(default: Any) -> Any:
+    """A dataclass field that its class was given when it had been in use. At its default, which does what was done without
+    it, it is no part of the identity: addresses from before stay what they were."""
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
 def identity_fields(value: Any) -> Iterator[tuple[str, Any]]:
     """The (name, value) pairs of a dataclass that are part of its identity, in order of declaration."""
     for field in dataclasses.fields(value):
-        if field.metadata.get("identity", True):
-            yield field.name, getattr(value, field.name)
+        item = getattr(value, field.name)
+        if field.metadata.get("identity", True) and not (field.metadata.get("later") and item == field.default):
+            yield field.name, item
 
 
 def is_step(value: Any) -> bool:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import NoFingerprint
-from pipeline.workflow.fingerprint import canonical, canonical_json, differences, execution, fingerprint
+from pipeline.workflow.fingerprint import canonical, canonical_json, differences, execution, fingerprint, later
 from pipeline.workflow.step import Step, topological
 from tests.workflow.steps import AtLeast, Numbers, Total
 
@@ -85,6 +85,21 @@ def test_a_canonical_form_survives_json(value: Any) -> None:
 @given(st.integers(1, 100), st.text(), st.tuples(st.integers()))
 def test_how_a_step_runs_is_no_part_of_what_it_is(workers: int, journal: str, broken: tuple[int, ...]) -> None:
     assert Numbers(workers=workers, journal=journal, broken=broken).address == Numbers().address
+
+
+def test_a_field_that_came_later_changes_an_address_only_where_it_holds_something_else() -> None:
+    @dataclass(frozen=True)
+    class Before:
+        depth: int = 1
+
+    @dataclass(frozen=True)
+    class After:
+        depth: int = 1
+        tied: bool = later(False)
+
+    After.__name__ = "Before"
+    assert canonical(After(depth=2)) == canonical(Before(depth=2))
+    assert canonical(After(depth=2, tied=True)) == {"class": "Before", "depth": 2, "tied": True}
 
 
 def test_a_mutable_default_may_say_how_to_run() -> None:
