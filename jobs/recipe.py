@@ -217,6 +217,10 @@ class PretrainRecipe(CorpusRecipe):
     """Windows in an optimizer step, over all workers."""
     token_budget: int = 2_000_000
     """Tokens to train on."""
+    trunk: int | None = None
+    """The token budget of a longer run of this recipe, to branch off where this one's rate begins to fall; needs --schedule.decay wsd."""
+    keep_at: tuple[int, ...] = ()
+    """Steps, counted from 1, whose checkpoints are kept when the run is done, for others to branch off."""
     schedule: Schedule = Schedule()
     update: Update = Update()
     attend: Literal["document", "window"] = "document"
@@ -265,6 +269,7 @@ class PretrainRecipe(CorpusRecipe):
             context=self.context,
             batch=self.batch,
             token_budget=self.token_budget,
+            trunk=self.trunk,
             schedule=self.schedule,
             update=self.update,
             attend=self.attend,
@@ -274,6 +279,7 @@ class PretrainRecipe(CorpusRecipe):
             workers=self.compute.workers,
             micro_batch=self.compute.micro_batch,
             save_every=self.compute.save_every,
+            keep_at=self.keep_at,
         )
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Which documents a step saw, in which steps a document was seen, and what an artifact was made from."""
+"""Which documents a step saw, in which steps a document was seen, what an artifact was made from, and whether all that is so."""
 
 if not __package__:  # run as a script: from anywhere, installed or not, and without this folder shadowing modules
     import sys
@@ -7,13 +7,14 @@ if not __package__:  # run as a script: from anywhere, installed or not, and wit
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from jobs.checkpoints import checkpoint_manifest
 from jobs.command import Invocation, Result, execute
 from jobs.history.erasure import holds
 from jobs.history.exposure import exposures, order_of, steps_of
+from jobs.history.replay import replay
 from pipeline.errors import RequestError
 from pipeline.storage import Store, open_store
 from pipeline.workflow.artifact import read_manifest
@@ -23,7 +24,7 @@ SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class TraceRecipe:
-    """Which documents a step saw, in which steps a document was seen, and what an artifact was made from."""
+    """Which documents a step saw, in which steps a document was seen, what an artifact was made from, and whether all that is so."""
 
     checkpoint: str | None = None
     """pretrain/FINGERPRINT; None: the newest in the root, or for a document all of them."""
@@ -33,14 +34,18 @@ class TraceRecipe:
     """The id of a document: the steps in which each checkpoint was trained on it."""
     artifact: str | None = None
     """STEP/FINGERPRINT: everything that it was made from, back to the sources."""
+    verify: bool = False
+    """Draw all batches of the checkpoint's training once more, and compare them with the record of its run."""
 
 
 def trace(invocation: Invocation[TraceRecipe]) -> Result:
     """Answer what is asked; changes nothing."""
     recipe, store = invocation.recipe, open_store(invocation.options.root)
-    if [recipe.step, recipe.document, recipe.artifact].count(None) != 2:
-        raise RequestError("nothing, or too much, is named to be traced: use one of --step, --document and --artifact")
+    if [recipe.step, recipe.document, recipe.artifact, recipe.verify or None].count(None) != 3:
+        raise RequestError("nothing, or too much, is named to be traced: use one of --step, --document, --artifact and --verify")
     answer: dict[str, Any] = {"built": [], "skipped": []}
+    if recipe.verify:
+        return answer | {"verified": asdict(replay(store, checkpoint_manifest(recipe.checkpoint, store)))}
     if recipe.step is not None:
         return answer | _documents(store, recipe.checkpoint, recipe.step)
     if recipe.document is not None:
@@ -85,12 +90,20 @@ def _ancestry(store: Store, address: str, seen: set[str]) -> Iterator[dict[str, 
 
 def show(result: Result) -> str:
     """The answer in lines."""
+    if "verified" in result:
+        return _verified(result["verified"])
     if "documents" in result:
         return "\n".join([f"{result['checkpoint']} saw in step {result['step']}:", *result["documents"]])
     if "ancestry" in result:
         return "\n".join(_made(row) for row in result["ancestry"])
     lines = [f"{checkpoint}: {_seen(steps)}" for checkpoint, steps in result["checkpoints"].items()]
     return "\n".join(lines) if lines else "there is no checkpoint: python jobs/pretrain.py trains one"
+
+
+def _verified(found: dict[str, Any]) -> str:
+    lines = [f"{found['checkpoint']} was trained on what the manifests give, in all {found['steps']:,} steps: {found['chain']}"]
+    lines += [f"{address} was built again since, with other bytes, but none of them is in a batch" for address in found["other"]]
+    return "\n".join(lines)
 
 
 def _made(row: dict[str, Any]) -> str:

@@ -24,35 +24,50 @@ class Recorded:
 
 def order_of(store: Store, checkpoint: Manifest) -> Order:
     """The order of a checkpoint's training data. Raises RunError where its token shards are no longer those that it was trained on."""
+    for address in other_corpora(store, checkpoint):
+        raise RunError(f"{address} is not what {checkpoint.address} was trained on: it was built again")
+    return present_order(store, checkpoint)
+
+
+def present_order(store: Store, checkpoint: Manifest) -> Order:
+    """The order that a checkpoint's recipe gives with the token shards that are there now. Raises RunError where some are not."""
     recipe = checkpoint.recipe
     first, *then = (
-        Stage(phase["at"], _shares(phase["mixture"]), _corpora(store, checkpoint, phase["mixture"], where))
-        for where, phase in [("", {"at": 0, "mixture": recipe["mixture"]}), *_phases(recipe)]
+        Stage(phase["at"], _shares(phase["mixture"]), [TokenShards(store, corpus) for corpus in _corpora(store, checkpoint, phase)])
+        for phase in _phases(recipe).values()
     )
     return Order(first.mixture, first.shards, recipe["context"], recipe["batch"], recipe["seed"], then)
 
 
-def _phases(recipe: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The phases after the first, each with the path of its fields; a run of one phase has no word of them."""
-    return [(f"then[{place}].", phase) for place, phase in enumerate(recipe.get("then", ()))]
+def other_corpora(store: Store, checkpoint: Manifest) -> tuple[str, ...]:
+    """Which of a checkpoint's token shards were built again since, with other bytes; each once."""
+    found = (
+        corpus.address
+        for where, phase in _phases(checkpoint.recipe).items()
+        for place, corpus in enumerate(_corpora(store, checkpoint, phase))
+        if corpus.content != checkpoint.inputs[f"{where}mixture[{place}].tokens"]["content"]
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _phases(recipe: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """All phases by the path of their fields; a run of one phase has no word of later ones."""
+    later = {f"then[{place}].": phase for place, phase in enumerate(recipe.get("then", ()))}
+    return {"": {"at": 0, "mixture": recipe["mixture"]}, **later}
 
 
 def _shares(mixture: Sequence[Mapping[str, Any]]) -> list[Recorded]:
     return [Recorded(float(member["weight"]), member["source"]) for member in mixture]
 
 
-def _corpora(store: Store, checkpoint: Manifest, mixture: Sequence[Mapping[str, Any]], where: str) -> list[TokenShards]:
-    """The token shards of a mixture, if they are those that the checkpoint was trained on."""
-    corpora = []
-    for place, member in enumerate(mixture):
+def _corpora(store: Store, checkpoint: Manifest, phase: Mapping[str, Any]) -> Iterator[Manifest]:
+    """The token shards of a phase."""
+    for member in phase["mixture"]:
         address = member["tokens"]["step"]
         manifest = read_manifest(store, address)
         if manifest is None:
             raise RunError(f"{address}, on which {checkpoint.address} was trained, is no longer there")
-        if manifest.content != checkpoint.inputs[f"{where}mixture[{place}].tokens"]["content"]:
-            raise RunError(f"{address} is not what {checkpoint.address} was trained on: it was built again")
-        corpora.append(TokenShards(store, manifest))
-    return corpora
+        yield manifest
 
 
 def steps_of(checkpoint: Manifest) -> int:

@@ -2,7 +2,8 @@
 
 A checkpoint to resume from lies below the step's own address, as `work/checkpoints/BASIS/step-00000100/`; BASIS is a digest of
 the code and of the input bytes, since a checkpoint of other ones does not count. Its manifest is written last, so a
-checkpoint is whole or does not exist; every file is checked before it is opened.
+checkpoint is whole or does not exist; every file is checked before it is opened. One that other runs are to go on from, when this
+one is done, lies outside `work`, in `kept/BASIS/`, and stays.
 """
 
 import json
@@ -49,7 +50,7 @@ class Saved:
     steps: int
     """Steps that were done."""
     layout: str
-    """By how many processes and which engine; only the same ones can open it."""
+    """By how many processes and which engine it was left."""
     files: tuple[FileEntry, ...]
 
     def to_json(self) -> bytes:
@@ -67,13 +68,15 @@ class Resumed:
 
     steps: int = 0
     history: str = ""
+    place: str = ""
+    """The checkpoint's folder."""
 
 
 @dataclass(frozen=True)
 class Earlier:
     """The checkpoints of another run, which did the same as this one in its first steps."""
 
-    folder: str
+    folders: tuple[str, ...]
     run: str
     """Its address."""
     until: int
@@ -99,6 +102,10 @@ class Checkpoints:
     member: Member
     earlier: tuple[Earlier, ...] = ()
     """Runs whose checkpoints may be taken over, too."""
+    kept: str | None = None
+    """The folder of those that stay when the run is done."""
+    keep_at: tuple[int, ...] = ()
+    """The steps of those."""
 
     def save(self, engine: Engine, steps: int, history: str) -> None:
         """Keep the gang's state after `steps` steps; older checkpoints go once this one is whole."""
@@ -108,24 +115,21 @@ class Checkpoints:
             engine.save(state)
             if self.member.rank == 0:
                 Path(local, HISTORY).write_text(history)
-            mine = self._upload(Path(local), _step(self.folder, steps))
+            mine = self._upload(Path(local), place := self._place(steps))
         parts = gather(self.member, mine)
         if self.member.rank == 0:
             saved = Saved(steps, self.layout, _merged(parts))
-            self.store.put_new(f"{_step(self.folder, steps)}/{MANIFEST}", saved.to_json())
+            self.store.put_new(f"{place}/{MANIFEST}", saved.to_json())
             self._prune()
 
     def resume(self, engine: Engine) -> Resumed:
-        """Load the newest whole checkpoint into the engine, if there is one; raises RunError for one of another layout."""
+        """Load the newest whole checkpoint into the engine, if there is one, whichever gang and engine left it."""
         newest = self._newest() if self.member.rank == 0 else None
         found = gather(self.member, newest)[0]
         if found is None:
             return Resumed()
-        if found.saved.layout != self.layout:
-            raise RunError(
-                f"{found.place} holds a checkpoint of {found.saved.steps} steps by {found.saved.layout}, which {self.layout} cannot open:"
-                " run as before, or delete that folder to begin again"
-            )
+        if self.member.rank == 0 and found.saved.layout != self.layout:
+            log.info("%s was left by %s, and goes on with %s", found.place, found.saved.layout, self.layout)
         with tempfile.TemporaryDirectory(prefix="millrace-") as local:
             for entry in found.saved.files:
                 link = Path(local, _own_name(entry))
@@ -133,7 +137,7 @@ class Checkpoints:
                 link.symlink_to(self._fetch(found.place, entry))
             engine.load(Path(local, STATE))
             history = Path(local, HISTORY).read_text()
-        return Resumed(found.saved.steps, history)
+        return Resumed(found.saved.steps, history, found.place)
 
     def _upload(self, local: Path, target: str) -> tuple[FileEntry, ...]:
         """Store files under names that begin with their checksum, so that no half checkpoint is in the way."""
@@ -151,10 +155,11 @@ class Checkpoints:
 
     def _newest(self) -> Found | None:
         """The newest whole checkpoint, of this run or of an earlier one."""
-        own = self._whole(self.folder, None)
-        taken = [found for run in self.earlier if (found := self._whole(run.folder, run.until)) is not None]
-        newest = max([*([own] if own else []), *taken], key=lambda found: found.saved.steps, default=None)
-        if newest is not None and newest is not own:
+        own = [found for folder in self._own if (found := self._whole(folder, None)) is not None]
+        others = [(folder, run.until) for run in self.earlier for folder in run.folders]
+        taken = [found for folder, until in others if (found := self._whole(folder, until)) is not None]
+        newest = max([*own, *taken], key=lambda found: found.saved.steps, default=None)
+        if newest is not None and newest not in own:
             log.info("training goes on from %s", newest.place)
         elif newest is None and self.earlier:
             runs = ", nor ".join(f"up to step {run.until} in {run.run}" for run in self.earlier)
@@ -175,8 +180,8 @@ class Checkpoints:
                 log.warning("the checkpoint of %d steps is only half there and is passed over", steps)
             except (Damaged, ValueError, KeyError, TypeError) as problem:
                 log.warning("the checkpoint of %d steps is damaged and is passed over: %s", steps, problem)
-                if folder == self.folder:
-                    self._remove(steps)
+                if folder in self._own:
+                    self._remove(place)
             else:
                 return Found(place, saved)
         return None
@@ -186,10 +191,18 @@ class Checkpoints:
         whole = [steps for steps in there if self.store.size(f"{_step(self.folder, steps)}/{MANIFEST}") is not None]
         for steps in there:
             if whole[-KEPT:] and steps < whole[-KEPT:][0]:
-                self._remove(steps)
+                self._remove(_step(self.folder, steps))
 
-    def _remove(self, steps: int) -> None:
-        place = _step(self.folder, steps)
+    def _place(self, steps: int) -> str:
+        """Where the checkpoint of so many steps lies."""
+        return _step(self.kept if self.kept is not None and steps in self.keep_at else self.folder, steps)
+
+    @property
+    def _own(self) -> tuple[str, ...]:
+        """The folders of this run."""
+        return (self.folder,) if self.kept is None else (self.folder, self.kept)
+
+    def _remove(self, place: str) -> None:
         self.store.delete(f"{place}/{MANIFEST}")  # first, so that no manifest names what is gone
         for entry in list(self.store.list(place)):
             self.store.delete(entry.path)

@@ -58,21 +58,38 @@ class Engine(Protocol):
     def step(self, learning_rate: float) -> float:
         """Average gradients over the gang, clip, update, clear; returns the gradient norm before clipping.
 
-        To be called once after every `accumulation` calls of `backward`.
+        To be called once after every `accumulation` calls of `backward`. Where the norm is not finite, no update is made.
         """
+
+    def drop(self) -> None:
+        """Clear the gradients without an update, in place of `step`: weights and moments stay as they are."""
 
     def save(self, folder: Path) -> None:
         """Write all that `load` needs to go on bit for bit; every member writes its own files into `folder`."""
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote, at the same gang size."""
+        """Go on from what `save` wrote in the members of a gang of any size, under any engine."""
 
     def weights(self) -> "dict[str, Tensor]":
         """The whole model's weights, in fp32 on the CPU. To be called by every member; whole on the first."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """Numbers in fp32 that a member of a gang holds of a model, whatever passes through it."""
+
+    weights: int
+    gradients: int
+    moments: int
+    exchange: int
+    """What is set aside for what the members send each other, at most."""
+
+
 class Engines(Protocol):
     """A frozen, picklable dataclass that starts an engine in each member of a gang."""
+
+    def holding(self, parameters: int, size: int) -> Holding:
+        """What each of `size` members holds of a model of so many parameters, trained by AdamW."""
 
     def start(self, model: "nn.Module", update: Update, accumulation: int, member: Member) -> Engine:
         """Wrap `model` (built with equal weights in every member; moved to the member's device by the engine).

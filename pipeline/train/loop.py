@@ -5,7 +5,8 @@ members and with any micro-batch, and a resumed run goes on as if it had never s
 
 A row of metrics: `step` (updates done: its batch is `order.batch(step - 1)`), `tokens` (trained on so far), `loss` (mean over
 the global batch, in nats a predicted token), `learning_rate`, `gradient_norm` (before clipping), `tokens_per_second` (of this step),
-`seconds` (in the loop so far, over all resumptions), and `validation_loss` where it was measured.
+`seconds` (in the loop so far, over all resumptions), `chain` (of the batches so far; see `ledger.py`), and `validation_loss` where
+it was measured.
 """
 
 import json
@@ -21,6 +22,7 @@ from pipeline.objectives.base import Place, Questions
 from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.engine import Engine
 from pipeline.train.gang import mean
+from pipeline.train.ledger import Ledger
 from pipeline.train.peak import Peak
 from pipeline.train.schedule import Schedule
 from pipeline.workflow.step import Member
@@ -50,7 +52,11 @@ class Course:
     """Windows that a member takes at once."""
     context: int
     schedule: Schedule
+    rising: int
+    """Steps of the warm-up."""
     save_every: int
+    keep_at: tuple[int, ...]
+    """Steps after which a checkpoint is kept for good."""
     validate_every: int
 
 
@@ -61,6 +67,7 @@ class Loop:
     course: Course
     engine: Engine
     order: BatchOrder
+    ledger: Ledger
     questions: Questions
     held_out: Batch | None
     member: Member
@@ -76,6 +83,7 @@ class Loop:
         """Train to the last step; returns a row of metrics for every step since the first."""
         resumed = self.checkpoints.resume(self.engine)
         rows = [json.loads(line) for line in resumed.history.splitlines()]
+        self.ledger.check(rows, resumed.place)
         begun = time.perf_counter() - (rows[-1]["seconds"] if rows else 0.0)
         if rows:
             self._report(rows[-1])
@@ -87,14 +95,16 @@ class Loop:
             row["seconds"] = round(time.perf_counter() - begun, 3)
             rows.append(row)
             self._report(row)
-            if done % self.course.save_every == 0 and done < self.course.steps:
+            if (done % self.course.save_every == 0 or done in self.course.keep_at) and done < self.course.steps:
+                self.ledger.enter(rows)
                 self.checkpoints.save(self.engine, done, json_lines(rows))
+        self.ledger.enter(rows)
         return rows
 
     def _step(self, done: int) -> dict[str, Any]:
         """One update, after which `done` steps are done; its metrics."""
         started = time.perf_counter()
-        rate = self.course.schedule.rate(done - 1, self.course.steps)
+        rate = self.course.schedule.rate(done - 1, self.course.steps, self.course.rising)
         loss = mean(self.member, self.engine.device, self._gradients(done - 1))
         self._check("loss", loss, done)
         norm = self.engine.step(rate)
@@ -114,6 +124,7 @@ class Loop:
         share = self.course.batch // self.member.size
         first = self.member.rank * share
         batch, place = self.order.batch(step, slice(first, first + share)), Place(step, first)
+        self.ledger.note(step, batch)
         losses = []
         for start in range(0, share, self.course.micro_batch):
             loss = self.engine.loss(*self._inputs(batch, slice(start, start + self.course.micro_batch), place))

@@ -4,27 +4,27 @@ Every member holds the whole model. Weights and moments are in fp32; with bf16, 
 """
 
 import os
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.train.engine import Engine, Update
+from pipeline.train.engine import Engine, Holding, Update
+from pipeline.train.state import load_parts, save_parts, whole_parts
 from pipeline.workflow.step import Member
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
     import torch
     from torch import Tensor, nn
 
-STATE = "state.safetensors"
-ADAMW = ("step", "exp_avg", "exp_avg_sq")
-"""What AdamW keeps of each parameter: its step count and two moments."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class PlainEngines:
     """Starts plain PyTorch engines: data parallel, with averaged gradients."""
+
+    def holding(self, parameters: int, size: int) -> Holding:
+        """All of it in each, and once more the gradients where they are averaged."""
+        return Holding(weights=parameters, gradients=parameters, moments=2 * parameters, exchange=parameters if size > 1 else 0)
 
     def start(self, model: "nn.Module", update: Update, accumulation: int, member: Member) -> Engine:
         return PlainEngine(model, update, accumulation, member)
@@ -57,6 +57,9 @@ class PlainEngine:
         if self.member.size > 1:
             average(gradients, self.member.size)
         norm = torch.nn.utils.get_total_norm(gradients)
+        if not norm.isfinite():
+            self.drop()
+            return norm.item()
         if self.update.clip:
             torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.update.clip, norm)
         for group in self.optimizer.param_groups:
@@ -65,37 +68,19 @@ class PlainEngine:
         self.optimizer.zero_grad()
         return norm.item()
 
+    def drop(self) -> None:
+        self.optimizer.zero_grad()
+
     def save(self, folder: Path) -> None:
         """The members' states are equal, so the first one's is the gang's."""
         if self.member.rank == 0:
-            from safetensors.torch import save_file
-
-            save_file(self._state(), folder / STATE)
+            save_parts(folder, 0, whole_parts(self.model), self.optimizer)
 
     def load(self, folder: Path) -> None:
-        import torch
-        from safetensors.torch import load_file
-
-        state = load_file(folder / STATE)
-        with torch.no_grad():
-            for name, parameter in self._trained():
-                parameter.copy_(state[f"weight.{name}"])
-                moments = {key: state[f"{key}.{name}"] for key in ADAMW}
-                self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in moments.items()}
+        load_parts(folder, whole_parts(self.model), self.optimizer)
 
     def weights(self) -> "dict[str, Tensor]":
         return {name: parameter.detach().float().cpu().contiguous() for name, parameter in self.model.named_parameters()}
-
-    def _state(self) -> "dict[str, Tensor]":
-        state: dict[str, Tensor] = {}
-        for name, parameter in self._trained():
-            state[f"weight.{name}"] = parameter.detach().contiguous()
-            state |= {f"{key}.{name}": self.optimizer.state[parameter][key].contiguous() for key in ADAMW}
-        return state
-
-    def _trained(self) -> "Iterator[tuple[str, nn.Parameter]]":
-        """What an optimizer changes; the rest is as it was built."""
-        return ((name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad)
 
     def _precision(self) -> AbstractContextManager[Any]:
         import torch

@@ -20,9 +20,11 @@ from pipeline.objectives.next_token import NextToken
 from pipeline.objectives.special_tokens import add_special_tokens
 from pipeline.tokens.shards import TokenShards
 from pipeline.tokens.tokenizer import TOKENIZER, TokenizerFiles
+from pipeline.train.branch import check_branch, check_kept, shared_steps
 from pipeline.train.card import Origin, model_card
 from pipeline.train.checkpoint import METRICS, MODEL, Checkpoint, Checkpoints, Earlier
 from pipeline.train.engine import Engine, Engines, Update
+from pipeline.train.ledger import CHAIN, Ledger
 from pipeline.train.loop import Course, Loop, json_lines, mfu
 from pipeline.train.peak import peak
 from pipeline.train.plain import PlainEngines
@@ -41,10 +43,12 @@ class Pretrain(Step[Checkpoint]):
 
     Killed and started again, it goes on from its newest whole checkpoint, and ends in the same weights, bit for bit, where
     workers, engine and micro-batch are the same. A run with phases to come goes on from a checkpoint of the run without them, too,
-    as long as that one's steps were before they begin: up to there it is the same run.
+    as long as that one's steps were before they begin: up to there it is the same run. So does one with a trunk, from the trunk's
+    checkpoints, up to where its own rate begins to fall.
 
     Facts: `steps`, `tokens`, `loss` {"first", "last"}, `tokens_per_second` (over all steps), `mfu`, `peak` (of one worker's
-    device: operations a second, and where the figure is from), `parameters`, `workers`, `flops_per_token`.
+    device: operations a second, and where the figure is from), `parameters`, `workers`, `flops_per_token`,
+    `batches` {"steps", "chain"} (which data was seen, in which order; see `pipeline/batches/chain.py`).
     """
 
     artifact: ClassVar[type[Artifact]] = Checkpoint
@@ -66,6 +70,8 @@ class Pretrain(Step[Checkpoint]):
     """Of the first weights and of the order of the data."""
     then: tuple[Phase, ...] = later(())
     """What takes the place of `mixture` from later steps on."""
+    trunk: int | None = later(None)
+    """The token budget of a longer run of the same recipe, with a schedule of wsd, whose warm-up and level part are this one's too."""
     engines: Engines = execution(PlainEngines())
     workers: int = execution(1)
     """Processes of the gang."""
@@ -73,6 +79,8 @@ class Pretrain(Step[Checkpoint]):
     """Greatest number of windows that a worker takes at once."""
     save_every: int = execution(500)
     """Steps between checkpoints to resume from."""
+    keep_at: tuple[int, ...] = execution(())
+    """Steps, counted from 1, whose checkpoints are kept when the run is done, for others to branch off."""
     validate_every: int | None = execution(None)
     """Steps between looks at the held-out loss; None for ten in a run."""
 
@@ -101,11 +109,19 @@ class Pretrain(Step[Checkpoint]):
             )
         self.objective.check(self.attend, self.context)
         check_phases(self.mixture, self.then, self.steps)
+        check_kept(self.keep_at, self.steps)
+        if self.trunk is not None:
+            check_branch(self.schedule, self.steps, self.trunk, self._longest // (self.batch * self.context))
 
     @property
     def steps(self) -> int:
         """Updates of the weights."""
         return self.token_budget // (self.batch * self.context)
+
+    @property
+    def _longest(self) -> int:
+        """The token budget of the run that says when to warm up and what to look at."""
+        return self.token_budget if self.trunk is None else self.trunk
 
     @property
     def rows(self) -> int:
@@ -167,15 +183,18 @@ class Pretrain(Step[Checkpoint]):
             micro_batch=self.rows,
             context=self.context,
             schedule=self.schedule,
+            rising=self.schedule.rising(longest := self._longest // (self.batch * self.context)),
             save_every=self.save_every,
-            validate_every=self.validate_every or -(-self.steps // LOOKS),
+            keep_at=self.keep_at,
+            validate_every=self.validate_every or -(-longest // LOOKS),
         )
         return Loop(
             course=course,
             engine=engine,
             order=order,
+            ledger=Ledger(read=order.batch, batch=self.batch, context=self.context, member=member),
             questions=self._questions(lexicon),
-            held_out=held_out_windows(order.shards, self.context, self.token_budget),  # of the first phase: one curve over all of them
+            held_out=held_out_windows(order.shards, self.context, self._longest),  # of the first phase: one curve over all of them
             member=member,
             checkpoints=self._checkpoints(unit, member),
             flops_per_token=self.model.flops_for(self.objective, lexicon.size, self.context),
@@ -183,16 +202,25 @@ class Pretrain(Step[Checkpoint]):
         )
 
     def _checkpoints(self, unit: Unit, member: Member) -> Checkpoints:
-        """Where checkpoints to resume from lie: this run's own, and those of the runs without its last phases, up to where they begin."""
+        """Where checkpoints to resume from lie: this run's own, and those of the runs that begin as it does."""
         workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
-        shorter = [(replace(self, then=self.then[:count]), phase.at) for count, phase in enumerate(self.then)]
-        earlier = tuple(Earlier(run._checkpoints_folder(unit), run.address, at) for run, at in reversed(shorter))
-        return Checkpoints(unit.store, self._checkpoints_folder(unit), f"{workers} with {self.engines}", member, earlier)
+        earlier = tuple(Earlier(run._checkpoints_folders(unit), run.address, until) for run, until in self._alike())
+        folder, kept = self._checkpoints_folders(unit)
+        return Checkpoints(unit.store, folder, f"{workers} with {self.engines}", member, earlier, kept, self.keep_at)
 
-    def _checkpoints_folder(self, unit: Unit) -> str:
-        """Checkpoints of other code or of other input bytes do not count."""
+    def _alike(self) -> Iterator[tuple["Pretrain", int]]:
+        """The runs that do the same as this one in their first steps, and in how many: those without its last phases, and its trunk."""
+        for count, phase in reversed(list(enumerate(self.then))):
+            yield replace(self, then=self.then[:count]), phase.at
+        if self.trunk is not None:
+            trunk, shared = replace(self, token_budget=self.trunk, trunk=None), shared_steps(self.schedule, self.steps)
+            yield trunk, shared
+            yield from ((run, min(until, shared)) for run, until in trunk._alike())
+
+    def _checkpoints_folders(self, unit: Unit) -> tuple[str, str]:
+        """Of those that go when the run is done, and of those that stay. Checkpoints of other code or of other input bytes do not count."""
         basis = code_digest(code_of(self) | {path: unit.open(step).manifest.content for path, step in self.inputs.items()})
-        return f"{self.address}/work/checkpoints/{basis}"
+        return f"{self.address}/work/checkpoints/{basis}", f"{self.address}/kept/{basis}"
 
     def _facts(self, loop: Loop, rows: Sequence[dict[str, Any]], export: Export) -> dict[str, Any]:
         step_tokens = self.batch * self.context
@@ -207,6 +235,7 @@ class Pretrain(Step[Checkpoint]):
             "parameters": sum(tensor.numel() for tensor in export.tensors.values()),
             "workers": self.workers,
             "flops_per_token": loop.flops_per_token,
+            "batches": {"steps": len(rows), "chain": rows[-1][CHAIN]},
         }
 
     def _write_model(self, unit: Unit, export: Export, order: Order, lexicon: Lexicon, facts: Facts) -> None:

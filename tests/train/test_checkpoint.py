@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import RunError
 from pipeline.storage import Store
 from pipeline.train.checkpoint import Checkpoints, Resumed
 from tests.train.tiny import Lone
@@ -51,7 +50,8 @@ def test_where_there_is_none_a_run_begins_at_the_first_step(checkpoints: Checkpo
 
 def test_the_newest_is_gone_on_from_with_its_history(checkpoints: Checkpoints) -> None:
     save(checkpoints, 90, 100)
-    assert resumed(checkpoints) == ("after 100", Resumed(100, "history of 100"))
+    place = f"{checkpoints.folder}/step-00000100"
+    assert resumed(checkpoints) == ("after 100", Resumed(100, "history of 100", place))
 
 
 def test_two_are_kept(checkpoints: Checkpoints, store: Store) -> None:
@@ -97,9 +97,9 @@ def test_a_step_that_was_passed_over_can_be_saved_again(checkpoints: Checkpoints
     assert resumed(checkpoints)[0] == "after 20"
 
 
-def test_another_layout_is_refused_with_the_remedy_and_nothing_is_lost(checkpoints: Checkpoints, store: Store) -> None:
+def test_a_gang_of_another_layout_goes_on_and_says_so(checkpoints: Checkpoints, store: Store, caplog: pytest.LogCaptureFixture) -> None:
     save(checkpoints, 10)
     other = Checkpoints(store, checkpoints.folder, "2 workers with Diary()", Lone())
-    with pytest.raises(RunError, match=r"10 steps by 1 worker with Diary\(\), which 2 workers with Diary\(\) cannot open: run as before"):
-        resumed(other)
-    assert resumed(checkpoints)[0] == "after 10"
+    with caplog.at_level(logging.INFO):
+        assert resumed(other)[0] == "after 10"
+    assert "step-00000010 was left by 1 worker with Diary(), and goes on with 2 workers with Diary()" in caplog.text

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.batches.mixture import Weighted
 from pipeline.batches.phases import Phase
-from pipeline.errors import RequestError, RunError
+from pipeline.errors import RequestError
 from pipeline.storage import Store, open_store
 from pipeline.tokens.shards import TokenShards
 from pipeline.tokens.tokenize import Tokenize
@@ -158,14 +158,6 @@ def test_a_damaged_checkpoint_of_another_run_is_passed_over_and_left_alone(
     assert len(steps) == STEPS - 5
     assert "the checkpoint of 10 steps is damaged" in caplog.text
     assert damaged.exists()
-
-
-def test_a_checkpoint_of_another_layout_is_refused_with_the_remedy(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.train.plain.PlainEngines.__repr__", lambda _: "Others()")
-    break_off(store, pretrain(STEPS), 12, monkeypatch)
-    monkeypatch.undo()
-    with pytest.raises(RunError, match=r"10 steps by 1 worker with Others\(\), which 1 worker with .* cannot open: run as before"):
-        trained(store, phased(12))
 
 
 def test_the_card_names_the_corpora_of_all_phases(store: Store) -> None:
