@@ -83,7 +83,7 @@ def test_nothing_is_printed_and_nothing_is_compiled(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from tests.infra.test_deepspeed import *\n"
         "engine = started(DeepSpeedEngines(zero=2), UPDATES['fp32'], ME)\n"
-        "train(engine, ME, steps=2); engine.save(Path(sys.argv[1]))"
+        "train(engine, ME, steps=2); Path(sys.argv[1]).mkdir(); engine.save(Path(sys.argv[1]))"
     )
     environment = os.environ | {"TORCH_EXTENSIONS_DIR": str(tmp_path / "extensions")}
     command = [sys.executable, "-c", script, str(tmp_path / "saved")]
