@@ -19,7 +19,7 @@ from pipeline.train.loop import Loop
 from pipeline.train.plain import PlainEngines
 from pipeline.train.pretrain import Pretrain
 from pipeline.workflow.unit import Unit
-from tests.train.meeting import meeting
+from tests.train.meeting import leave, meeting
 from tests.train.tiny import Lone, pretrain
 
 ENGINES: dict[str, Engines] = {"plain": PlainEngines()} | {f"zero-{stage}": DeepSpeedEngines(zero=stage) for stage in STAGES}
@@ -71,3 +71,4 @@ def main(act: str, rank: int, size: int, folder: Path) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
+    leave()

@@ -18,6 +18,7 @@ from pipeline.train.engine import Engine, Engines
 from pipeline.train.gang import gather
 from pipeline.train.plain import PlainEngines
 from tests.models.fresh import CONTEXT, DOCUMENTS, POSITIONS, UPDATE, VOCABULARY, drawn
+from tests.train.meeting import leave, meeting
 from tests.train.tiny import Lone
 
 FAMILIES: dict[str, Architecture] = {
@@ -67,18 +68,17 @@ def seen(recipe: Architecture, engines: Engines, member: Lone, folder: Path) -> 
 
 
 def main(rank: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=SIZE)
     member, found = Lone(rank, SIZE), {}
-    for family, recipe in FAMILIES.items():
-        for engine, engines in ENGINES.items():
-            place = folder / f"{family} {engine}"
-            place.mkdir(exist_ok=True)
-            found[f"{family} {engine}"] = seen(recipe, engines, member, place)
-    (folder / f"{rank}.json").write_text(json.dumps(found))
-    distributed.barrier()
-    distributed.destroy_process_group()
+    with meeting(folder / "meeting", rank, SIZE):
+        for family, recipe in FAMILIES.items():
+            for engine, engines in ENGINES.items():
+                place = folder / f"{family} {engine}"
+                place.mkdir(exist_ok=True)
+                found[f"{family} {engine}"] = seen(recipe, engines, member, place)
+        (folder / f"{rank}.json").write_text(json.dumps(found))
+        distributed.barrier()
 
 
 if __name__ == "__main__":
     main(int(sys.argv[1]), Path(sys.argv[2]))
+    leave()

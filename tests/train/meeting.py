@@ -1,8 +1,11 @@
 """A process group of test processes, which ends with them."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 
 @contextmanager
@@ -19,3 +22,10 @@ def meeting(place: Path, rank: int, size: int) -> Iterator[None]:
     distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=size)
     yield
     distributed.destroy_process_group()
+
+
+def leave() -> NoReturn:
+    """End this process where DeepSpeed was in use. It keeps groups of its own for good, whose threads do the same, whatever was loaded."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
