@@ -188,18 +188,18 @@ def main() -> None:
             folder = Path(scratch, case.name)
             folder.mkdir()
             case.prepare(Path(options.data), folder)
-            rows += measured(case, folder, str(checkpoint), options)
+            rows += measured(case, folder, str(checkpoint), options.root, options.seeds)
             save("finetuning", rows, seeds=options.seeds)
 
 
-def measured(case: Case, folder: Path, checkpoint: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+def measured(case: Case, folder: Path, checkpoint: str, root: str, seeds: int) -> list[dict[str, Any]]:
     """The checkpoint, its twin with fresh weights, and the baseline."""
     twin = folder / "fresh"
     fresh(Path(checkpoint), twin)
     recipe = recipe_of(case, folder)
     found = []
     for name, place in (("pretrained", checkpoint), ("fresh weights", str(twin))):
-        scores = [tuned(replace(recipe, checkpoint=place, seed=seed), options.root) for seed in range(options.seeds)]
+        scores = [tuned(replace(recipe, checkpoint=place, seed=seed), root) for seed in range(seeds)]
         values = [score[case.metric] for score in scores]
         lows, highs = ([score[f"{case.metric}{end}"] for score in scores] for end in ("_low", "_high"))
         found.append(
@@ -246,16 +246,20 @@ def fresh(checkpoint: Path, folder: Path) -> None:
     import torch
     import transformers
 
+    from pipeline.models import lstm_checkpoint  # transformers has no LSTM
+
     folder.mkdir()
     for path in checkpoint.iterdir():
         if path.suffix in (".json", ".jinja"):
             shutil.copyfile(path, folder / path.name)
     config = transformers.AutoConfig.from_pretrained(checkpoint)
     torch.manual_seed(0)
-    save_model(folder, getattr(transformers, config.architectures[0])(config))
+    (name,) = config.architectures
+    save_model(folder, getattr(transformers if hasattr(transformers, name) else lstm_checkpoint, name)(config))
 
 
 QUICK = {"epochs": 3.0, "batch": 64, "schedule": Schedule(peak=5e-4, warmup=0.1, floor=0.0, decay="linear")}
+LONG = {**QUICK, "epochs": 10.0, "batch": 32}
 TABLE = {"train": ("train.jsonl",), "test": ("test.jsonl",)}
 CONLL = {"train": ("train.conll",), "test": ("test.conll",)}
 SQUAD = {"train": ("train.json",), "test": ("test.json",)}
@@ -265,7 +269,10 @@ CASES = (
     Case("SST-2, 2,000 examples", "encoder", "classification", "accuracy", TABLE, _few_of_sst2, bag_of_words, {**QUICK, "epochs": 10.0}),
     Case("AG news", "encoder", "classification", "accuracy", TABLE, _agnews, bag_of_words, {**QUICK, "epochs": 5.0}),
     Case("CoNLL-2002, Spanish", "spanish_encoder", "entities", "f1", CONLL, _conll, most_frequent_tags, {**QUICK, "batch": 32}),
-    Case("XQuAD, English", "encoder", "answers", "f1", SQUAD, _xquad("en"), nearest_sentence, {**QUICK, "epochs": 10.0, "batch": 32}),
+    Case("XQuAD, English", "encoder", "answers", "f1", SQUAD, _xquad("en"), nearest_sentence, LONG),
+    Case(
+        "XQuAD, Chinese", "chinese_encoder", "answers", "f1", SQUAD, _xquad("zh"), nearest_sentence, {**QUICK, "epochs": 10.0, "batch": 32}
+    ),
     Case("Multi30k, German to English", "decoder", "translation", "chrf", LINES, _multi30k, the_source, {"epochs": 1.0, "batch": 64}),
     Case("DialogSum", "decoder", "dialogue_summaries", "rouge1", TABLE, _dialogsum, first_turns, {"epochs": 5.0, "batch": 16}),
 )
@@ -277,6 +284,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--root", default="runs", help="where artifacts live: what is there already is not trained again")
     parser.add_argument("--encoder", help="the folder of a pretrained encoder")
     parser.add_argument("--spanish-encoder", help="the folder of an encoder that has seen Spanish")
+    parser.add_argument("--chinese-encoder", help="the folder of an encoder that has seen Chinese")
     parser.add_argument("--decoder", help="the folder of a pretrained decoder")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cases", nargs="*", help="names of cases; none: all")
