@@ -57,7 +57,7 @@ def show_scores(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
             bounds = [f"{metric}_low", f"{metric}_high"]
             sure = f"[{', '.join(f'{metrics[bound]:.6g}' for bound in bounds)}]" if bounds[0] in metrics else ""
             rows.append([f"  {metric}", f"{metrics[metric]:.6g}", sure])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def show_comparison(scores: Mapping[str, Mapping[str, Mapping[str, float]]], differences: Sequence[Row]) -> list[str]:
@@ -73,7 +73,7 @@ def show_comparison(scores: Mapping[str, Mapping[str, Mapping[str, float]]], dif
             values = [f"{of[task][metric]:.6g}" if metric in of[task] else "" for of in scores.values()]
             beside = [_differs(by_place.get((task, metric, address))) for address in scores if address != first]
             rows.append([f"  {metric}", *values, *beside])
-    return [*(f"({number}) {address}" for number, address in enumerate(scores, 1)), *_aligned(rows)]
+    return [*(f"({number}) {address}" for number, address in enumerate(scores, 1)), *aligned(rows)]
 
 
 def show_contamination(contamination: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
@@ -83,7 +83,7 @@ def show_contamination(contamination: Mapping[str, Mapping[str, Mapping[str, flo
         rows.append([task, *(f"{group.replace('_', ' ')} ({metrics['n']:,})" for group, metrics in groups.items())])
         names = dict.fromkeys(name for metrics in groups.values() for name in _figures(metrics))
         rows += [[f"  {name}", *(_sure(metrics, name) for metrics in groups.values())] for name in names]
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _sure(metrics: Mapping[str, float], name: str) -> str:
@@ -105,7 +105,7 @@ def _differs(row: Row | None) -> str:
     return f"{row['difference']:+.4g} [{row['low']:+.4g}, {row['high']:+.4g}] p {row['p']:.2g}{star}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows with their cells below each other, the first to the left."""
     columns = max(map(len, rows))
     widths = [max((len(row[place]) for row in rows if place < len(row) and len(row) > 1), default=0) for place in range(columns)]

@@ -28,10 +28,10 @@ def combinations(words: Sequence[str]) -> list[dict[str, str]]:
     return found
 
 
-def with_settings(recipe: R, settings: Mapping[str, str]) -> R:
+def with_settings(recipe: R, settings: Mapping[str, str], option: str = "--grid") -> R:
     """A recipe with other numbers in it, each by its path; raises RequestError for what is no number of the recipe."""
     for path, text in settings.items():
-        recipe = _with(recipe, path.split("."), text, path)
+        recipe = _with(recipe, path.split("."), text, f"{option} names {path}")
     return recipe
 
 
@@ -39,7 +39,7 @@ def _with(thing: Any, path: Sequence[str], text: str, whole: str) -> Any:
     name, *rest = path
     if not is_dataclass(thing) or isinstance(thing, type) or name not in (hints := get_type_hints(type(thing))):
         known = ", ".join(sorted(hints)) if is_dataclass(thing) else "none"
-        raise RequestError(f"--grid names {whole}, which is no setting: of {type(thing).__name__} there are {known}")
+        raise RequestError(f"{whole}, which is no setting: of {type(thing).__name__} there are {known}")
     if rest:
         return replace(thing, **{name: _with(getattr(thing, name), rest, text, whole)})
     return replace(thing, **{name: _number(hints[name], text, whole)})
@@ -55,5 +55,5 @@ def _number(kind: Any, text: str, whole: str) -> float | int | None:
         if float in kinds:
             return float(text)
     except ValueError:
-        raise RequestError(f"--grid {whole} is {text!r}: give {'whole numbers' if int in kinds else 'numbers'}") from None
-    raise RequestError(f"--grid names {whole}, which is no number: choose settings that are, such as schedule.peak, epochs or batch")
+        raise RequestError(f"{whole} with {text!r}: give {'whole numbers' if int in kinds else 'numbers'}") from None
+    raise RequestError(f"{whole}, which is no number: choose settings that are")

@@ -222,6 +222,8 @@ class PretrainRecipe(CorpusRecipe):
     keep_at: tuple[int, ...] = ()
     """Steps, counted from 1, whose checkpoints are kept when the run is done, for others to branch off."""
     schedule: Schedule = Schedule()
+    peak_at_width: int | None = None
+    """The width (model.dim) that schedule.peak was found for; another one has the peak in inverse proportion. None: the peak as it is."""
     update: Update = Update()
     attend: Literal["document", "window"] = "document"
     """Whether attention stays inside a document or spans the window."""
@@ -271,6 +273,7 @@ class PretrainRecipe(CorpusRecipe):
             token_budget=self.token_budget,
             trunk=self.trunk,
             schedule=self.schedule,
+            peak_at_width=self.peak_at_width,
             update=self.update,
             attend=self.attend,
             seed=self.seed,

@@ -37,6 +37,8 @@ class Export:
 class Architecture(ABC):
     """A frozen recipe of a model. The vocabulary and the context come from the data that it is trained on."""
 
+    dim: int
+    """Width of what its layers pass on."""
     learns: ClassVar[type[Objective]] = NextToken
     """What it can be trained to predict."""
     family: ClassVar[Family] = Family("decoder-only language model", "AutoModelForCausalLM", "text-generation")

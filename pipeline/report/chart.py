@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from pipeline.report.markup import Markup, tag
-from pipeline.report.words import compact, metric
+from pipeline.report.words import compact, count, metric
 
 EXTENT = 1000
 """The plot's own units in both directions."""
@@ -62,7 +62,12 @@ def _round_unit(raw: float) -> float:
 
 
 def chart(
-    title: str, lines: Sequence[Line], x_label: str, from_zero: bool = False, words: Callable[[float], str] = metric
+    title: str,
+    lines: Sequence[Line],
+    x_label: str,
+    from_zero: bool = False,
+    words: Callable[[float], str] = metric,
+    x_words: Callable[[float], str] | None = None,
 ) -> Markup | None:
     """A figure with axes, legend and readout; None where there is nothing to draw."""
     lines = [line for line in (_finite(line) for line in lines) if line.points]
@@ -72,7 +77,7 @@ def chart(
     ends = [y for line in lines for _, *between in line.spreads for y in between]
     up = scale([*(y for line in lines for _, y in line.points), *ends], from_zero)
     told = [line for line in lines if line.told]
-    rows = _readout(told, across, x_label, words)
+    rows = _readout(told, across, lambda x: f"{x_label} {(x_words or count)(x)}", words)
     return tag(
         "figure",
         tag(
@@ -86,7 +91,10 @@ def chart(
             [tag("span", words(tick), class_="y-tick", style=f"bottom:{100 * up.place(tick):.2f}%") for tick in up.ticks],
             tag("div", _plot(lines, across, up), tag("i", class_="hair", hidden=True), class_="plot", data_readout=json.dumps(rows)),
             tag("span", x_label, class_="x-label"),
-            [tag("span", compact(tick), class_="x-tick", style=f"left:{100 * across.place(tick):.2f}%") for tick in across.ticks],
+            [
+                tag("span", (x_words or compact)(tick), class_="x-tick", style=f"left:{100 * across.place(tick):.2f}%")
+                for tick in across.ticks
+            ],
             class_="axes",
         ),
         class_="chart",
@@ -141,7 +149,9 @@ def smoothed(points: Sequence[Point]) -> list[Point]:
     return result
 
 
-def _readout(lines: Sequence[Line], across: Scale, x_label: str, words: Callable[[float], str]) -> list[tuple[float, str]]:
+def _readout(
+    lines: Sequence[Line], across: Scale, x_words: Callable[[float], str], words: Callable[[float], str]
+) -> list[tuple[float, str]]:
     """Places along the x-axis as fractions, with what is to be read there: every line's nearest value so far."""
     every = sorted({x for line in lines for x, _ in line.points})
     places = every[:: max(1, len(every) // READ_POINTS)]
@@ -151,5 +161,5 @@ def _readout(lines: Sequence[Line], across: Scale, x_label: str, words: Callable
     for x in places:
         values = [(line.label, [y for at, y in line.points if at <= x]) for line in lines]
         said = [f"{label} {words(seen[-1])}" if len(lines) > 1 else words(seen[-1]) for label, seen in values if seen]
-        rows.append((round(across.place(x), 4), " · ".join([f"{x_label} {x:,.0f}", *said])))
+        rows.append((round(across.place(x), 4), " · ".join([x_words(x), *said])))
     return rows

@@ -113,7 +113,7 @@ def test_a_gang_under_ray_and_deepspeed_learns_what_one_process_does(folder: str
         (("--train", "good.jsonl", "--lora-rank", "0"), "lora.rank is 0"),
         (("--train", "good.jsonl", "--grid", "epochs"), "is no setting with values"),
         (("--train", "good.jsonl", "--grid", "epoch=1,2"), "names epoch, which is no setting"),
-        (("--train", "good.jsonl", "--grid", "batch=1.5"), "batch is '1.5': give whole numbers"),
+        (("--train", "good.jsonl", "--grid", "batch=1.5"), "batch with '1.5': give whole numbers"),
         (("--train", "good.jsonl", "--grid", "task=1"), "which is no number"),
     ],
 )
