@@ -10,8 +10,9 @@ again is their noise: normal, and of a spread that is itself as unsure as the re
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,20 +90,31 @@ def fit_law(runs: Runs, starts: Sequence[Law] | None = None) -> Law:
     log_losses = np.log(runs.losses)
     part = (float(np.log(runs.losses.mean() * LEAST_SHARE)), float(log_losses.max()) + 1)
     bounds = np.array([part, part, EXPONENT_BOUNDS, part, EXPONENT_BOUNDS])
-    found = [
-        minimize(
-            _misfit,
-            np.clip(start, bounds[:, 0], bounds[:, 1]),
-            args=(size - middle[0], data - middle[1], log_losses),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            options={"maxiter": 1000, "ftol": 1e-13, "gtol": 1e-9},
-        )
-        for start in (_grid(float(runs.losses.mean())) if starts is None else [_centred(law, *middle) for law in starts])
-    ]
+    begins = _grid(float(runs.losses.mean())) if starts is None else [_centred(law, *middle) for law in starts]
+    with _linear_algebra().limit(limits=1, user_api="blas"):  # a second thread takes longer to wake than ten unknowns to solve
+        found = [
+            minimize(
+                _misfit,
+                np.clip(start, bounds[:, 0], bounds[:, 1]),
+                args=(size - middle[0], data - middle[1], log_losses),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                options={"maxiter": 1000, "ftol": 1e-13, "gtol": 1e-9},
+            )
+            for start in begins
+        ]
     e, a, alpha, b, beta = map(float, min(found, key=lambda result: float(result.fun)).x)
     return Law(e, a + alpha * middle[0], alpha, b + beta * middle[1], beta)
+
+
+@cache
+def _linear_algebra() -> Any:
+    """The libraries that SciPy has loaded for it."""
+    import scipy.optimize  # noqa: F401 - a library that is loaded later is not seen
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _misfit(free: Floats, size: Floats, data: Floats, log_losses: Floats) -> tuple[float, Floats]:

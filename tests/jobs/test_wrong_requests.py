@@ -57,7 +57,10 @@ def test_a_wrong_request_is_one_line_with_the_value_and_the_remedy(wrong: str, t
     assert not list((tmp_path / "runs").rglob("*"))
 
 
-JOBS = ("corpus", "pretrain", "refresh", "forget", "finetune", "evaluate", "generate", "embed", "attribute", "export", "trace", "status")
+JOBS = (
+    *("corpus", "pretrain", "refresh", "forget", "finetune", "evaluate"),
+    *("generate", "embed", "attribute", "export", "trace", "status", "ladder"),
+)
 
 
 @pytest.mark.parametrize("name", JOBS)
