@@ -38,13 +38,14 @@ from pipeline.sources.ingest import Ingest
 from pipeline.sources.locations import source_at
 from pipeline.sources.python_library import PythonLibrary
 from pipeline.tokens.shards import TokenShards
-from pipeline.tokens.split import Split
+from pipeline.tokens.split import HeldOutOf, Split
 from pipeline.tokens.tokenize import Tokenize
-from pipeline.tokens.tokenizer import ExistingTokenizer, TokenizerFiles, TrainTokenizer
+from pipeline.tokens.tokenizer import ExistingTokenizer, TokenizerFiles, TokenizerKind, TrainTokenizer
 from pipeline.train.engine import Update
 from pipeline.train.plain import PlainEngines
 from pipeline.train.pretrain import Pretrain
 from pipeline.train.schedule import Schedule
+from pipeline.workflow.fingerprint import later
 from pipeline.workflow.step import Step
 
 
@@ -84,12 +85,16 @@ class CorpusRecipe:
     """A tokenizer.json, its folder or a Hugging Face name; None: train one on the corpus."""
     vocab_size: int = 4096
     """Entries of a tokenizer that is trained."""
+    tokenizer_kind: TokenizerKind = later("bpe")
+    """Whether a tokenizer that is trained is a byte-level BPE, or of single characters."""
     validation: float = 0.01
     """Share of the documents that is held out, chosen by a hash of their ids."""
+    held_out: HeldOutOf = later("documents")
+    """What that is a share of: the documents, or the text of each, whose end is held out then."""
 
     @cached_property
     def split(self) -> Split:
-        return Split(fraction=self.validation)
+        return Split(fraction=self.validation, of=self.held_out)
 
     @cached_property
     def located(self) -> tuple[Source, ...]:
@@ -150,7 +155,7 @@ class CorpusRecipe:
     @cached_property
     def tokenizer_step(self) -> Step[TokenizerFiles]:
         if self.tokenizer is None:
-            return TrainTokenizer(documents=self.documents, vocab_size=self.vocab_size, split=self.split)
+            return TrainTokenizer(documents=self.documents, vocab_size=self.vocab_size, split=self.split, kind=self.tokenizer_kind)
         return ExistingTokenizer.at(self.tokenizer)
 
     @cached_property

@@ -4,7 +4,7 @@ Only dataclasses of this project are made from what is read, by their names; not
 """
 
 import importlib
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from pipeline.errors import Damaged
@@ -20,7 +20,8 @@ def recorded(value: Any) -> Json:
     """A recipe as JSON. The query of a web address is left out, since it may hold a signature."""
     if is_dataclass(value) and not isinstance(value, type):
         kind = type(value)
-        return {KIND: f"{kind.__module__}:{kind.__name__}", **{field.name: recorded(getattr(value, field.name)) for field in fields(value)}}
+        said = {field.name: recorded(getattr(value, field.name)) for field in fields(value) if not _as_before(value, field)}
+        return {KIND: f"{kind.__module__}:{kind.__name__}", **said}
     if isinstance(value, tuple | list):
         return [recorded(item) for item in value]
     if isinstance(value, str) and value.startswith(WEB_SCHEMES):
@@ -28,6 +29,11 @@ def recorded(value: Any) -> Json:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"a recipe holds a {type(value).__name__}, which cannot be recorded: use numbers, strings, tuples and dataclasses")
+
+
+def _as_before(value: Any, field: "Field[Any]") -> bool:
+    """Whether a field that its class was given later does what was done without it: then a recipe is recorded as it was before."""
+    return bool(field.metadata.get("later")) and getattr(value, field.name) == field.default
 
 
 def recipe_from(form: Json, kind: type[R]) -> R:

@@ -37,7 +37,8 @@ def _taught(checkpoint: Manifest, store: Store) -> Iterator[Taught]:
 
 def _corpus(tokens: Manifest, source: str | None, store: Store) -> Corpus:
     documents, split = _input(tokens, "documents", store), tokens.recipe["split"]
-    return Corpus(Reference(of=documents.address, opens=Documents), Split(fraction=split["fraction"], salt=split["salt"]), source)
+    chosen = Split(fraction=split["fraction"], salt=split["salt"], of=split.get("of", "documents"))
+    return Corpus(Reference(of=documents.address, opens=Documents), chosen, source)
 
 
 def _input(manifest: Manifest, path: str, store: Store) -> Manifest:

@@ -11,7 +11,7 @@ from pipeline.finetune.examples import ROWS, ROWS_AT_ONCE, Examples
 from pipeline.finetune.windows import is_held_out
 from pipeline.tokens.split import Split
 from pipeline.workflow.artifact import FileEntry
-from pipeline.workflow.fingerprint import Json
+from pipeline.workflow.fingerprint import Json, canonical
 from pipeline.workflow.step import Context, Step
 from pipeline.workflow.unit import Unit
 
@@ -28,7 +28,7 @@ class Texts(NamedTuple):
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents that a model was trained on: those of one `source`, or of all, that `split` does not hold out."""
+    """Documents that a model was trained on: what `split` does not hold out of those of one `source`, or of all."""
 
     documents: Step[Documents]
     split: Split
@@ -44,13 +44,14 @@ class Corpus:
         import pyarrow.compute as pc
 
         for batch in unit.open(self.documents).batches(shard, ("id", "text", "source")):
-            batch = batch.filter(pa.array(~self.split.held_out_of(batch["id"].to_pylist())))
+            batch, held_out = self.split.parted(batch)
+            batch = batch.filter(pa.array(~held_out))
             mine = batch if self.source is None else batch.filter(pc.equal(batch["source"], self.source))
             yield Texts(mine["id"], mine["text"])
 
     def stands_for(self, shard: FileEntry) -> Json:
         """All that the texts of a shard depend on."""
-        return [shard.checksum, self.split.fraction, self.split.salt, self.source]
+        return [shard.checksum, canonical(self.split), self.source]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ The text of a document is text: what looks like a special token in it ("<|endoft
 that it is made of, so no document can end itself or forge a turn of a conversation.
 """
 
+import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -80,6 +81,9 @@ class Fast:
     def __init__(self, reference: Reference) -> None:
         from fastokens import Tokenizer
 
+        form = json.loads(reference.tokenizer.to_str())
+        if form["pre_tokenizer"] is None or form["model"].get("byte_fallback"):
+            raise ValueError("without a cut into words it finds tokens that a text spells out, such as <0x41> or the end of a text")
         self.tokenizer: Any = Tokenizer.from_json_str(reference.tokenizer.to_str())
 
     def encode_batch(self, texts: Sequence[str]) -> Encoded:

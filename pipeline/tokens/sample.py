@@ -27,11 +27,12 @@ class Sample:
     heap: list[tuple[int, str, bytes]] = field(default_factory=list)  # (−hash, id, text)
 
     def add(self, batch: pa.RecordBatch, split: Split) -> None:
-        """Offer a batch of documents; those that `split` holds out are passed over."""
+        """Offer a batch of documents; what `split` holds out is passed over."""
+        batch, held_out = split.parted(batch)
         ids = batch.column("id").to_pylist()
         ranks = hashes_of(ids, SALT)
         texts = batch.column("text")
-        for row in np.flatnonzero((ranks < np.uint64(self.bound)) & ~split.held_out_of(ids)).tolist():
+        for row in np.flatnonzero((ranks < np.uint64(self.bound)) & ~held_out).tolist():
             if ranks[row] < self.bound:
                 self._take(int(ranks[row]), ids[row], texts[row].as_py())
 

@@ -1,4 +1,4 @@
-"""Documents into token shards: one unit a shard, and every document either for training or held out for validation."""
+"""Documents into token shards: one unit a shard, and every text either for training or held out for validation."""
 
 import logging
 import tempfile
@@ -30,9 +30,9 @@ COUNTED = ("documents", "tokens", "bytes")
 
 @dataclass(frozen=True, kw_only=True)
 class Tokenize(Step[TokenShards]):
-    """Encode every document; those that `split` holds out go to the validation shards.
+    """Encode every document; what `split` holds out goes to the validation shards.
 
-    Facts: `documents`, `tokens` and `bytes` (UTF-8) of each kind; `sources`: what each gives to training.
+    Facts: `documents` (or parts of them), `tokens` and `bytes` (UTF-8) of each kind; `sources`: what each gives to training.
     """
 
     artifact: ClassVar[type[Artifact]] = TokenShards
@@ -54,7 +54,7 @@ class Tokenize(Step[TokenShards]):
         read = sum(shard.rows or 0 for shard in documents.shards)
         return {
             "read": read,
-            "kept": sum(facts["documents"].values()),
+            "kept": self.split.kept(*(facts["documents"][kind] for kind in KINDS)),
             "dropped": {},
             **facts,
             "vocabulary": tokenizer.vocab_size,
@@ -83,7 +83,8 @@ class Tokenize(Step[TokenShards]):
         return counts
 
     def _encode_batch(self, batch: pa.RecordBatch, encoder: Encoder, writers: dict[str, ShardWriter], counts: dict[str, Any]) -> None:
-        order, groups = _grouped(batch.column("source"), self.split.held_out_of(batch.column("id").to_pylist()))
+        batch, held_out = self.split.parted(batch)
+        order, groups = _grouped(batch.column("source"), held_out)
         texts = batch.column("text").to_pylist()
         sizes = pc.binary_length(batch.column("text")).to_numpy()[order]
         encoded = encoder.encode_batch([texts[place] for place in order])

@@ -3,23 +3,28 @@
 A trained one is byte-level BPE (Sennrich et al., 2016; Radford et al., 2019), so that every text has an encoding and
 decodes to itself. Texts are first cut by the pattern of GPT-4, with one change that Qwen 2 made too: every digit stands
 alone. Groups of three would spend 1,100 tokens of a small vocabulary on numbers, and cut them from the wrong end.
-Chinese, which has no spaces, is cut at punctuation and digits only, so its words are found by the merges.
+Chinese, which has no spaces, is cut at punctuation and digits only, so its words are found by the merges. One of characters
+(`characters.py`) has no merges.
 """
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
+
+import pyarrow as pa
 
 from pipeline.documents import Documents
 from pipeline.errors import RequestError, RunError
 from pipeline.storage import checksum_of
+from pipeline.tokens.characters import character_tokenizer, counted
 from pipeline.tokens.sample import Sample, sample_of
 from pipeline.tokens.split import Split
 from pipeline.workflow.artifact import Artifact
+from pipeline.workflow.fingerprint import later
 from pipeline.workflow.step import Context, Facts, Step
 from pipeline.workflow.unit import Unit
 
@@ -32,6 +37,7 @@ PATTERN = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"  # line ends and spaces; a word keeps the space before it
 )
 BYTES = 256
+TokenizerKind = Literal["bpe", "characters"]
 FILES, CONFIG, TOKENIZER = "tokenizer", "tokenizer_config.json", "tokenizer.json"
 
 
@@ -58,7 +64,8 @@ class TokenizerFiles(Artifact):
 class TrainTokenizer(Step[TokenizerFiles]):
     """Train a byte-level BPE of `vocab_size` tokens on what `split` does not hold out.
 
-    At most `sample_bytes` of text (UTF-8) are used, of documents chosen by a hash of their ids; they are held in memory.
+    At most `sample_bytes` of text (UTF-8) are used, of documents chosen by a hash of their ids; they are held in memory. A tokenizer
+    of characters has at most `vocab_size` tokens, and is made of all of the text.
     """
 
     artifact: ClassVar[type[Artifact]] = TokenizerFiles
@@ -66,6 +73,7 @@ class TrainTokenizer(Step[TokenizerFiles]):
     vocab_size: int
     split: Split = field(default_factory=Split)
     sample_bytes: int = 32 << 20
+    kind: TokenizerKind = later("bpe")
 
     def __post_init__(self) -> None:
         if not BYTES < self.vocab_size <= 1 << 24:
@@ -74,6 +82,8 @@ class TrainTokenizer(Step[TokenizerFiles]):
             raise RequestError(f"sample_bytes is {self.sample_bytes}: a tokenizer is trained on at least 1,024 bytes of text")
         if self.documents == ():
             raise RequestError("documents is empty: name at least one step to train a tokenizer on")
+        if self.kind not in get_args(TokenizerKind):
+            raise RequestError(f"kind is {self.kind!r}: use {' or '.join(get_args(TokenizerKind))}")
 
     def run(self, context: Context) -> Facts:
         (receipt,) = context.map(self.train, (None,))
@@ -84,13 +94,22 @@ class TrainTokenizer(Step[TokenizerFiles]):
         steps = self.documents if isinstance(self.documents, tuple) else (self.documents,)
         corpora = [unit.open(step) for step in steps]
         batches = chain.from_iterable(corpus.batches(shard, ("id", "text")) for corpus in corpora for shard in corpus.shards)
-        sample = sample_of(batches, self.split, self.sample_bytes)
-        if not sample.heap:
+        form, documents, size = self._bpe(batches) if self.kind == "bpe" else self._characters(batches)
+        if not documents:
             raise RunError(
                 f"there is no document to train a tokenizer on in {', '.join(step.address for step in steps)}: keep more of them"
             )
-        files = {TOKENIZER: train_bpe(sample, self.vocab_size), CONFIG: config_json({"eos_token": END_OF_TEXT})}
-        return {**write_files(unit, files), "documents": len(sample.heap), "bytes": sample.size}
+        files = {TOKENIZER: form, CONFIG: config_json({"eos_token": END_OF_TEXT})}
+        return {**write_files(unit, files), "documents": documents, "bytes": size}
+
+    def _bpe(self, batches: Iterable[pa.RecordBatch]) -> tuple[bytes, int, int]:
+        """A tokenizer.json, and how many documents and bytes it was made of."""
+        sample = sample_of(batches, self.split, self.sample_bytes)
+        return train_bpe(sample, self.vocab_size), len(sample.heap), sample.size
+
+    def _characters(self, batches: Iterable[pa.RecordBatch]) -> tuple[bytes, int, int]:
+        characters, documents, size = counted(batches, self.split)
+        return character_tokenizer(characters, self.vocab_size, END_OF_TEXT), documents, size
 
 
 def train_bpe(sample: Sample, vocab_size: int) -> bytes:

@@ -18,6 +18,13 @@ def test_every_preset_comes_back_as_it_was(name: str) -> None:
     assert recipe_from(json.loads(json.dumps(recorded(recipe))), CorpusRecipe) == recipe
 
 
+def test_what_a_recipe_was_given_later_is_recorded_where_it_says_something() -> None:
+    before, now = recorded(CorpusRecipe()), recorded(CorpusRecipe(tokenizer_kind="characters", held_out="ends"))
+    assert isinstance(before, dict)
+    assert isinstance(now, dict)
+    assert now.keys() - before.keys() == {"tokenizer_kind", "held_out"}
+
+
 def test_the_query_of_a_web_address_is_not_recorded() -> None:
     form = recorded(CorpusRecipe(sources=("https://host/a.jsonl?signature=secret",)))
     assert "secret" not in json.dumps(form)

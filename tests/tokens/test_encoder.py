@@ -177,3 +177,17 @@ def test_a_text_is_odd_by_what_of_it_is_compared(odd: str) -> None:
     assert compared_places(texts) == [0, SOUGHT_STRIDE]
     texts[SOUGHT_STRIDE] = f"x{texts[SOUGHT_STRIDE]}"[:COMPARED_CHARACTERS] + odd[-1]
     assert compared_places(texts) == [0]
+
+
+@pytest.mark.parametrize("byte_fallback", [True, False])
+def test_a_text_that_spells_tokens_out_is_never_given_to_a_fast_encoder_that_would_find_them(tmp_path: Path, byte_fallback: bool) -> None:
+    vocabulary = {
+        token: number for number, token in enumerate([END_OF_TEXT, *(f"<0x{byte:02X}>" for byte in range(256)), *"<>|0x41endoftext"])
+    }
+    tokenizer = Tokenizer(models.BPE(dict(vocabulary), [], byte_fallback=byte_fallback))
+    tokenizer.add_special_tokens([END_OF_TEXT])
+    place = tmp_path / "tokenizer.json"
+    tokenizer.save(str(place))
+    encoders = open_encoders(place)
+    found = (encoders.compared or encoders.reference).encode_batch([f"<0x41>{END_OF_TEXT}"]).ids
+    assert not set(found.tolist()) & set(range(257))
