@@ -10,19 +10,25 @@ from torch.nn import functional
 
 
 class RotaryAttention(nn.Module):
-    """Grouped-query attention (Ainslie and others, 2023) with rotary positions. Parameters have the names of transformers' Llama."""
+    """Grouped-query attention (Ainslie and others, 2023) with rotary positions. Parameters have the names of transformers' Llama.
 
-    def __init__(self, dim: int, heads: int, groups: int) -> None:
+    With an epsilon for their norm, the queries and keys of each head are normed before they are turned: then no product of theirs grows
+    with the weights (Henry and others, 2020, arXiv:2010.04245; Dehghani and others, 2023, arXiv:2302.05442). The names are Qwen3's.
+    """
+
+    def __init__(self, dim: int, heads: int, groups: int, norm_epsilon: float | None = None) -> None:
         super().__init__()
         self.heads, self.groups, self.head_dim = heads, groups, dim // heads
         self.q_proj = nn.Linear(dim, self.heads * self.head_dim, bias=False)
         self.k_proj = nn.Linear(dim, self.groups * self.head_dim, bias=False)
         self.v_proj = nn.Linear(dim, self.groups * self.head_dim, bias=False)
         self.o_proj = nn.Linear(self.heads * self.head_dim, dim, bias=False)
+        self.q_norm = nn.Identity() if norm_epsilon is None else HeadNorm(self.head_dim, eps=norm_epsilon)
+        self.k_norm = nn.Identity() if norm_epsilon is None else HeadNorm(self.head_dim, eps=norm_epsilon)
 
     def forward(self, hidden_BTD: Tensor, rotation: tuple[Tensor, Tensor], mask_BTT: Tensor | None) -> Tensor:
-        q_BTHE = rotate(self.q_proj(hidden_BTD).unflatten(-1, (self.heads, self.head_dim)), *rotation)
-        k_BTGE = rotate(self.k_proj(hidden_BTD).unflatten(-1, (self.groups, self.head_dim)), *rotation)
+        q_BTHE = rotate(self.q_norm(self.q_proj(hidden_BTD).unflatten(-1, (self.heads, self.head_dim))), *rotation)
+        k_BTGE = rotate(self.k_norm(self.k_proj(hidden_BTD).unflatten(-1, (self.groups, self.head_dim))), *rotation)
         v_BTGE = self.v_proj(hidden_BTD).unflatten(-1, (self.groups, self.head_dim))
         q_BHTE, k_BGTE, v_BGTE = q_BTHE.transpose(1, 2), k_BTGE.transpose(1, 2), v_BTGE.transpose(1, 2)
         mixed_BHTE = attend(q_BHTE, self._shared(k_BGTE), self._shared(v_BGTE), mask_BTT)
@@ -32,6 +38,14 @@ class RotaryAttention(nn.Module):
     def _shared(self, x_BGTE: Tensor) -> Tensor:
         """Each key-value head as often as there are query heads that share it."""
         return x_BGTE if self.groups == self.heads else x_BGTE.repeat_interleave(self.heads // self.groups, dim=1)
+
+
+class HeadNorm(nn.RMSNorm):
+    """An RMSNorm in fp32 of what may be narrower."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed: Tensor = super().forward(x.float())
+        return normed.type_as(x)
 
 
 def attend(q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor, mask_BTT: Tensor | None) -> Tensor:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.models.base import Architecture, Export
 from pipeline.models.shapes import check_counts, check_rotary_heads
+from pipeline.workflow.fingerprint import later
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
     from torch import Tensor, nn
@@ -31,6 +32,8 @@ class Llama(Architecture):
     """Whether the head is the embedding's own matrix."""
     rope_theta: float = 10_000.0
     norm_epsilon: float = 1e-5
+    qk_norm: bool = later(False)
+    """Whether queries and keys are normed, head by head, which keeps attention steady at high rates; its class is Qwen3's then."""
 
     def __post_init__(self) -> None:
         check_counts(self, ("dim", "depth", "heads", "key_value_heads", "hidden"))
@@ -70,8 +73,8 @@ class Llama(Architecture):
 
     def export(self, weights: "Mapping[str, Tensor]", vocab_size: int, context: int) -> Export:
         config = {
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
+            "architectures": ["Qwen3ForCausalLM" if self.qk_norm else "LlamaForCausalLM"],
+            "model_type": "qwen3" if self.qk_norm else "llama",
             "vocab_size": vocab_size,
             "hidden_size": self.dim,
             "intermediate_size": self.inner,

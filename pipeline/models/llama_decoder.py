@@ -63,7 +63,7 @@ class Layer(nn.Module):
     def __init__(self, recipe: Llama) -> None:
         super().__init__()
         self.input_layernorm = nn.RMSNorm(recipe.dim, eps=recipe.norm_epsilon)
-        self.self_attn = RotaryAttention(recipe.dim, recipe.heads, recipe.groups)
+        self.self_attn = RotaryAttention(recipe.dim, recipe.heads, recipe.groups, recipe.norm_epsilon if recipe.qk_norm else None)
         self.post_attention_layernorm = nn.RMSNorm(recipe.dim, eps=recipe.norm_epsilon)
         self.mlp = FeedForward(recipe)
 

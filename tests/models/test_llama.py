@@ -1,6 +1,8 @@
 """A decoder of our own: what it computes, and that transformers computes the same from its export."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +13,8 @@ from transformers import AutoModelForCausalLM
 from pipeline.errors import RequestError
 from pipeline.models.export import write_model
 from pipeline.models.llama import Llama
-from tests.models.fresh import products_in
+from pipeline.workflow.fingerprint import canonical
+from tests.models.fresh import opened, products_in, stirred
 
 VOCABULARY, CONTEXT = 97, 24
 RECIPES = {
@@ -19,10 +22,11 @@ RECIPES = {
     "untied": Llama(dim=32, depth=2, heads=2, tied=False),
     "grouped queries": Llama(dim=48, depth=1, heads=6, key_value_heads=2, hidden=80),
     "other rotation": Llama(dim=32, depth=2, heads=4, rope_theta=500.0, norm_epsilon=1e-3),
+    "normed queries and keys": Llama(dim=48, depth=2, heads=6, key_value_heads=2, qk_norm=True),
 }
 
 
-def drawn(recipe: Llama, seed: int = 0) -> torch.nn.Module:
+def drawn(recipe: Llama, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     return recipe.build(VOCABULARY, CONTEXT)
 
@@ -31,7 +35,7 @@ def some_tokens(*shape: int, seed: int = 1) -> Tensor:
     return torch.randint(VOCABULARY, shape, generator=torch.Generator().manual_seed(seed))
 
 
-def logits_of(model: torch.nn.Module, tokens: Tensor, *places: Tensor) -> Tensor:
+def logits_of(model: Any, tokens: Tensor, *places: Tensor) -> Tensor:
     return functional.linear(model.model(tokens, *places), model.lm_head.weight)
 
 
@@ -43,6 +47,38 @@ def test_an_exported_model_gives_equal_logits_in_transformers(recipe: Llama, tmp
     assert not any(told.values()), "every tensor of the file is one of the model's, and the other way round"
     torch.testing.assert_close(logits_of(model, tokens), theirs(tokens).logits, atol=1e-5, rtol=0)
     assert theirs.config.max_position_embeddings == CONTEXT
+
+
+def test_normed_queries_and_keys_are_those_of_qwen3_whatever_the_norms_learned(tmp_path: Path) -> None:
+    recipe, tokens = RECIPES["normed queries and keys"], some_tokens(2, CONTEXT)
+    model = stirred(recipe)
+    theirs = opened(recipe, model, tmp_path)
+    assert type(theirs).__name__ == "Qwen3ForCausalLM"
+    torch.testing.assert_close(logits_of(model, tokens), theirs(tokens).logits, atol=1e-5, rtol=0)
+
+
+def test_normed_queries_and_keys_do_not_grow_with_their_weights() -> None:
+    model, tokens = drawn(replace(RECIPES["normed queries and keys"], norm_epsilon=1e-12)), some_tokens(2, CONTEXT)
+    before = logits_of(model, tokens)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(("q_proj.weight", "k_proj.weight")):
+                weight.mul_(50)
+    torch.testing.assert_close(logits_of(model, tokens), before, atol=1e-5, rtol=0)
+
+
+def test_queries_and_keys_are_normed_in_fp32_and_go_on_in_the_precision_of_the_products() -> None:
+    model, tokens = stirred(RECIPES["normed queries and keys"]), some_tokens(2, CONTEXT)
+    exact = model(tokens, tokens)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model.model.layers[0].self_attn.q_norm(torch.ones(1, 8, dtype=torch.bfloat16)).dtype == torch.bfloat16
+        torch.testing.assert_close(model(tokens, tokens), exact, rtol=0.02, atol=0)
+
+
+def test_a_model_without_norms_of_queries_and_keys_is_what_it_was() -> None:
+    assert canonical(Llama(qk_norm=False)) == canonical(Llama())
+    assert "qk_norm" not in canonical(Llama())  # type: ignore[operator]
+    assert not [name for name in drawn(RECIPES["tied"]).state_dict() if "q_norm" in name or "k_norm" in name]
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)

@@ -11,6 +11,7 @@ from pipeline.evaluate.subject import Subject
 from pipeline.inference.generation import Sampling, generate
 from pipeline.models.base import Architecture
 from pipeline.models.gpt2 import GPT2
+from pipeline.models.llama import Llama
 from pipeline.models.lstm import Lstm
 from pipeline.models.mixtral import Mixtral
 from pipeline.storage import open_store
@@ -26,7 +27,9 @@ FAMILIES: dict[str, Architecture] = {
     "gpt2": GPT2(dim=32, depth=2, heads=2),
     "mixture": Mixtral(dim=32, depth=2, heads=2, experts=4, active=2),
     "lstm": Lstm(dim=32, depth=2, dropout=0.1),
+    "normed": Llama(dim=32, depth=2, heads=2, qk_norm=True),
 }
+COMMANDS = {name: (name,) for name in FAMILIES} | {"normed": ("tiny", "--model.qk-norm", "--model.key-value-heads", "1")}
 
 
 def made(step: Pretrain, root: Path) -> Path:
@@ -84,7 +87,7 @@ def test_the_named_recipe_runs_from_raw_text_to_scores_and_samples(family: str, 
         (tmp_path / f"{place}.txt").write_text(f"Text {place}. " + " ".join(f"word{place * k % 97}" for k in range(1, 200)))
     shape = ("--model.dim", "32", "--model.depth", "1", "--context", "32", "--batch", "4", "--token-budget", "2560")
     rest = ("--sources", *map(str, tmp_path.glob("*.txt")), "--vocab-size", "300", "--validation", "0.2", "--cluster", "none", "--json")
-    trained = job("pretrain", family, *shape, *rest, "--compute.engine", "plain", folder=tmp_path).result
+    trained = job("pretrain", *COMMANDS[family], *shape, *rest, "--compute.engine", "plain", folder=tmp_path).result
     assert trained["loss"]["last"] < trained["loss"]["first"]
     scores = job("evaluate", "--cluster", "none", "--json", folder=tmp_path).result["scores"]["perplexity"]
     assert scores == trained["validation"]

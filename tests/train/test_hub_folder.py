@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pipeline.errors import RequestError
 from pipeline.evaluate.evaluate import Evaluate
 from pipeline.evaluate.perplexity import Perplexity
+from pipeline.models.llama import Llama
 from pipeline.storage import Store, open_store
 from pipeline.train.foreign import ForeignCheckpoint
 from pipeline.train.gguf_file import check_gguf, in_order
@@ -281,6 +282,15 @@ def test_a_gguf_file_is_refused_where_llama_cpp_would_read_another_model(
 
 def test_a_checkpoint_of_ours_can_be_written_for_llama_cpp(made: tuple[Store, Pretrain, Evaluate]) -> None:
     check_gguf(checkpoint(made), weights_in(checkpoint(made)))
+
+
+def test_a_checkpoint_with_normed_queries_and_keys_is_refused_for_llama_cpp_and_written_for_the_hub(tmp_path: Path) -> None:
+    store, step = open_store(str(tmp_path)), pretrain(steps=2, model=Llama(dim=32, depth=2, heads=2, qk_norm=True))
+    run([target := HubFolder(checkpoint=step)], store, InlineExecutor())
+    folder = open_artifact(store, step).folder("model")
+    assert torch.equal(logits(open_artifact(store, target).path), logits(folder))
+    with pytest.raises(RequestError, match=r"is written of decoders of the Llama family, and this is qwen3: leave out --form\.gguf"):
+        check_gguf(folder, weights_in(folder))
 
 
 @pytest.mark.parametrize(
