@@ -5,13 +5,14 @@ members and with any micro-batch, and a resumed run goes on as if it had never s
 
 A row of metrics: `step` (updates done: its batch is `order.batch(step - 1)`), `tokens` (trained on so far), `loss` (mean over
 the global batch, in nats a predicted token), `learning_rate`, `gradient_norm` (before clipping), `tokens_per_second` (of this step),
-`seconds` (in the loop so far, over all resumptions), `chain` (of the batches so far; see `ledger.py`), and `validation_loss` where
-it was measured.
+`seconds` (in the loop so far, over all resumptions), `chain` (of the batches so far; see `ledger.py`), `validation_loss` where
+it was measured, and what the model tells beside the loss, such as `z_loss`.
 """
 
 import json
 import math
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +26,7 @@ from pipeline.train.gang import mean
 from pipeline.train.ledger import Ledger
 from pipeline.train.peak import Peak
 from pipeline.train.schedule import Schedule
+from pipeline.train.z_loss import Besides
 from pipeline.workflow.step import Member
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ class Loop:
     checkpoints: Checkpoints
     flops_per_token: int
     peak: Peak
+    besides: Besides = dict
+    """What the model tells of its last pass beside the loss; the rows have it as means over the global batch."""
     reported_at: float = -math.inf
     """When the last report was made, on this member's clock."""
     validated: dict[str, float] = field(default_factory=dict)
@@ -105,7 +109,8 @@ class Loop:
         """One update, after which `done` steps are done; its metrics."""
         started = time.perf_counter()
         rate = self.course.schedule.rate(done - 1, self.course.steps, self.course.rising)
-        loss = mean(self.member, self.engine.device, self._gradients(done - 1))
+        told = {name: mean(self.member, self.engine.device, value) for name, value in self._gradients(done - 1).items()}
+        loss = told.pop("loss")
         self._check("loss", loss, done)
         norm = self.engine.step(rate)
         self._check("gradient norm", norm, done)
@@ -116,21 +121,23 @@ class Loop:
             "loss": loss,
             "learning_rate": rate,
             "gradient_norm": norm,
+            **told,
             "tokens_per_second": round(tokens / (time.perf_counter() - started), 1),
         }
 
-    def _gradients(self, step: int) -> float:
-        """Add the gradients of this member's rows of the global batch; their mean loss."""
+    def _gradients(self, step: int) -> dict[str, float]:
+        """Add the gradients of this member's rows of the global batch; their mean `loss`, and that of what is told beside it."""
         share = self.course.batch // self.member.size
         first = self.member.rank * share
         batch, place = self.order.batch(step, slice(first, first + share)), Place(step, first)
         self.ledger.note(step, batch)
-        losses = []
+        seen: dict[str, list[Tensor]] = defaultdict(list)
         for start in range(0, share, self.course.micro_batch):
             loss = self.engine.loss(*self._inputs(batch, slice(start, start + self.course.micro_batch), place))
             self.engine.backward(loss)
-            losses.append(loss.detach().double())
-        return (sum(losses[1:], losses[0]) / len(losses)).item()
+            for name, value in {"loss": loss, **self.besides()}.items():
+                seen[name].append(value.detach().double())
+        return {name: (sum(values[1:], values[0]) / len(values)).item() for name, values in seen.items()}
 
     def _inputs(self, batch: Batch, rows: slice, place: Place | None) -> "list[Tensor]":
         """What the model is called with for some rows, on the engine's device."""

@@ -30,6 +30,7 @@ from pipeline.train.peak import peak
 from pipeline.train.plain import PlainEngines
 from pipeline.train.schedule import Schedule
 from pipeline.train.validation import LOOKS, held_out_windows
+from pipeline.train.z_loss import Besides, weigh_logits
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.fingerprint import execution, later
 from pipeline.workflow.reach import code_digest, code_of
@@ -154,8 +155,8 @@ class Pretrain(Step[Checkpoint]):
         """One member's work; the first one writes the model and the metrics, and its facts count."""
         order = self._order(unit.open)
         lexicon = self._lexicon(order, unit.open)
-        engine = self._engine(lexicon.size, member)
-        loop = self._loop(unit, member, engine, order, lexicon)
+        engine, besides = self._engine(lexicon.size, member)
+        loop = self._loop(unit, member, engine, besides, order, lexicon)
         with repeatable(engine):
             rows = loop.run()
         weights = engine.weights()
@@ -183,15 +184,17 @@ class Pretrain(Step[Checkpoint]):
     def _questions(self, lexicon: Lexicon) -> Questions:
         return self.objective.questions(lexicon, self.attend, self.seed)
 
-    def _engine(self, vocab_size: int, member: Member) -> Engine:
-        """The engine, around a model with the same weights in every member."""
+    def _engine(self, vocab_size: int, member: Member) -> tuple[Engine, Besides]:
+        """The engine, around a model with the same weights in every member, and what that tells beside the loss."""
         import torch
 
         torch.manual_seed(self.seed)
         model = self.model.build(vocab_size, self.context)
-        return self.engines.start(model, self.update, self.batch // self.workers // self.rows, member)
+        weighed = isinstance(self.objective, NextToken) and self.objective.z_weight
+        besides: Besides = weigh_logits(model, weighed) if weighed else dict
+        return self.engines.start(model, self.update, self.batch // self.workers // self.rows, member), besides
 
-    def _loop(self, unit: Unit, member: Member, engine: Engine, order: Order, lexicon: Lexicon) -> Loop:
+    def _loop(self, unit: Unit, member: Member, engine: Engine, besides: Besides, order: Order, lexicon: Lexicon) -> Loop:
         course = Course(
             steps=self.steps,
             batch=self.batch,
@@ -214,6 +217,7 @@ class Pretrain(Step[Checkpoint]):
             checkpoints=self._checkpoints(unit, member),
             flops_per_token=self.model.flops_for(self.objective, lexicon.size, self.context),
             peak=peak(engine.device, self.update.precision),
+            besides=besides,
         )
 
     def _checkpoints(self, unit: Unit, member: Member) -> Checkpoints:

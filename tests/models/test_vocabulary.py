@@ -11,18 +11,29 @@ from pipeline.models.vocabulary import VocabularyHead
 
 
 @settings(deadline=None, max_examples=30)
-@given(rows=st.integers(1, 40), size=st.integers(2, 50), held=st.integers(1, 500), scale=st.floats(0.1, 30))
-def test_any_division_into_chunks_gives_the_loss_and_gradients_of_the_whole(rows: int, size: int, held: int, scale: float) -> None:
+@given(
+    rows=st.integers(1, 40),
+    size=st.integers(2, 50),
+    held=st.integers(1, 500),
+    scale=st.floats(0.1, 30),
+    z_weight=st.just(0.0) | st.floats(1e-5, 1),
+)
+def test_any_division_into_chunks_gives_the_loss_and_gradients_of_the_whole(
+    rows: int, size: int, held: int, scale: float, z_weight: float
+) -> None:
     torch.manual_seed(rows * size)
     head = VocabularyHead(8, size).double()
+    head.z_weight = z_weight
     hidden, targets = (scale * torch.randn(rows, 8).double()).requires_grad_(), torch.randint(size, (rows,))
-    expected = functional.cross_entropy(functional.linear(hidden, head.weight), targets)
-    wanted = torch.autograd.grad(3 * expected, (hidden, head.weight))
+    logits = functional.linear(hidden, head.weight)
+    expected, z = functional.cross_entropy(logits, targets), logits.logsumexp(dim=1).square().mean()
+    wanted = torch.autograd.grad(3 * (expected + z_weight * z), (hidden, head.weight))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vocabulary, "CHUNK_LOGITS", held)
         loss = head(hidden, targets)
         found = torch.autograd.grad(3 * loss, (hidden, head.weight))
     torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(head.z.double(), z, rtol=1e-5, atol=1e-5)
     for ours, theirs in zip(found, wanted, strict=True):
         rounding = 1e-6 * max(1.0, scale) ** 2  # of fp32 logits, which grow with the scale, times hidden states, which do too
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=rounding)
