@@ -13,7 +13,7 @@ from typing import Any
 from jobs.command import Invocation, Result, execute
 from jobs.comparison import aligned
 from jobs.history.prospect import as_it_was
-from jobs.laddering import Laddering, LadderPlan, check_recipe, parameters_of
+from jobs.laddering import Laddering, LadderPlan, check_recipe
 from jobs.launch import carry_out, outcome_result, planned, show_plan
 from jobs.recipe import PretrainRecipe
 from jobs.sweep import check_at_once, sweep
@@ -77,7 +77,7 @@ def _foretold(rungs: LadderPlan, fitted: Ladder, store: Store) -> dict[str, Any]
     run = rungs.fit.rungs[0].checkpoint
     config = json.loads((open_artifact(store, run).folder("model") / "config.json").read_text())
     vocabulary = config["vocab_size"]
-    parameters = parameters_of(rungs.target, vocabulary, run.context)
+    parameters = rungs.target.parameter_count(vocabulary, run.context)
     return {
         "model": rungs.asked.target,
         "parameters": parameters,

@@ -105,11 +105,3 @@ def check_recipe(recipe: PretrainRecipe) -> None:
     for name, value in (("trunk", recipe.trunk), ("keep-at", recipe.keep_at), ("states", recipe.states)):
         if value:
             raise RequestError(f"--{name} is {value}, which a ladder decides on for each of its runs: leave it out")
-
-
-def parameters_of(model: Architecture, vocab_size: int, context: int) -> int:
-    """The parameters of a model, which is not drawn for it: it may be far larger than this machine."""
-    import torch
-
-    with torch.device("meta"):
-        return sum(weight.numel() for weight in model.build(vocab_size, context).parameters())

@@ -34,6 +34,18 @@ class Export:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Numbers that a forward pass keeps for the backward pass, as PyTorch keeps them on a CPU."""
+
+    wide: float
+    """Of a window, those in fp32 whatever the precision of the products."""
+    narrow: float
+    """Of a window, those in the precision of the products."""
+    once: float
+    """Of a micro-batch however many windows it has: what the head holds in fp32."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Architecture(ABC):
     """A frozen recipe of a model. The vocabulary and the context come from the data that it is trained on."""
 
@@ -61,6 +73,14 @@ class Architecture(ABC):
     def flops_for(self, objective: Objective, vocab_size: int, context: int) -> int:  # noqa: ARG002 - for most it is the same for any
         """The same where it depends on what of a window is predicted."""
         return self.flops_per_token(vocab_size, context)
+
+    @abstractmethod
+    def parameter_count(self, vocab_size: int, context: int) -> int:
+        """The parameters of what `build` gives, each once: known without building it."""
+
+    @abstractmethod
+    def kept(self, objective: Objective, vocab_size: int, context: int, apart: bool) -> Kept:
+        """What is kept of a window of `context` tokens; `apart`: attention is told to stay inside documents."""
 
     @abstractmethod
     def export(self, weights: "Mapping[str, Tensor]", vocab_size: int, context: int) -> Export:

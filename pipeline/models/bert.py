@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.models.base import Architecture, Export, Family
+from pipeline.models.base import Architecture, Export, Family, Kept
 from pipeline.models.shapes import check_counts, check_heads
 from pipeline.objectives.base import Objective
 from pipeline.objectives.masked_tokens import MaskedTokens
@@ -59,6 +59,19 @@ class Bert(Architecture):
         weights = self.depth * (4 * self.dim**2 + 2 * self.dim * self.inner)
         head = objective.predictions(context) * (self.dim**2 + vocab_size * self.dim) / context
         return round(6 * (weights + head)) + 12 * self.depth * self.dim * context
+
+    def parameter_count(self, vocab_size: int, context: int) -> int:
+        layer = 4 * self.dim**2 + 2 * self.dim * self.inner + 9 * self.dim + self.inner
+        head = self.dim**2 + 3 * self.dim + vocab_size
+        return (vocab_size + context + 3) * self.dim + self.depth * layer + head
+
+    def kept(self, objective: Objective, vocab_size: int, context: int, apart: bool) -> Kept:
+        """Counted in each layer; the logits of what is predicted are held three times over."""
+        assert isinstance(objective, MaskedTokens)
+        head = objective.predictions(context) * (3 * vocab_size + 5 * self.dim)
+        wide = self.depth * (4 * self.dim + self.heads + 4) + 2 * self.dim
+        narrow = self.depth * (4 * self.dim + 2 * self.inner + apart * context)
+        return Kept(wide=context * wide + head, narrow=context * narrow, once=0)
 
     def export(self, weights: "Mapping[str, Tensor]", vocab_size: int, context: int) -> Export:
         config = {"architectures": ["BertForMaskedLM"], "model_type": "bert", **self.settings(vocab_size, context)}

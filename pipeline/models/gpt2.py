@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.models.base import Architecture, Export
-from pipeline.models.shapes import check_counts, check_heads
+from pipeline.models.base import Architecture, Export, Kept
+from pipeline.models.shapes import check_counts, check_heads, kept_by_head
+from pipeline.objectives.base import Objective
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
     from torch import Tensor, nn
@@ -46,6 +47,16 @@ class GPT2(Architecture):
         """6 · (weights in matrix products) + 12 · depth · dim · context, counted as for `Llama`."""
         weights = self.depth * (4 * self.dim**2 + 2 * self.dim * self.inner) + vocab_size * self.dim
         return 6 * weights + 12 * self.depth * self.dim * context
+
+    def parameter_count(self, vocab_size: int, context: int) -> int:
+        layer = 4 * self.dim**2 + 2 * self.dim * self.inner + 9 * self.dim + self.inner
+        return (vocab_size + context) * self.dim + self.depth * layer + 2 * self.dim
+
+    def kept(self, objective: Objective, vocab_size: int, context: int, apart: bool) -> Kept:  # noqa: ARG002 - there is one
+        """Counted in each layer; where documents are kept apart, with a mask over all pairs of tokens."""
+        wide = self.depth * (2 * self.dim + self.heads + 4) + self.dim
+        narrow = self.depth * (6 * self.dim + 2 * self.inner + apart * context) + self.dim
+        return Kept(wide=context * wide, narrow=context * narrow, once=kept_by_head(self.dim, vocab_size))
 
     def export(self, weights: "Mapping[str, Tensor]", vocab_size: int, context: int) -> Export:
         config = {

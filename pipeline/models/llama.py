@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.models.base import Architecture, Export
-from pipeline.models.shapes import check_counts, check_rotary_heads
+from pipeline.models.base import Architecture, Export, Kept
+from pipeline.models.shapes import check_counts, check_rotary_heads, kept_by_head
+from pipeline.objectives.base import Objective
 from pipeline.workflow.fingerprint import later
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
@@ -70,6 +71,17 @@ class Llama(Architecture):
         attention = self.dim * self.head_dim * (2 * self.heads + 2 * self.groups)
         weights = self.depth * (attention + 3 * self.dim * self.inner) + vocab_size * self.dim
         return 6 * weights + 12 * self.depth * self.dim * context
+
+    def parameter_count(self, vocab_size: int, context: int) -> int:  # noqa: ARG002 - rotary positions have no parameters
+        layer = self.dim * self.head_dim * (2 * self.heads + 2 * self.groups) + 3 * self.dim * self.inner + 2 * self.dim
+        layer += 2 * self.head_dim * self.qk_norm
+        return (1 if self.tied else 2) * vocab_size * self.dim + self.depth * layer + self.dim
+
+    def kept(self, objective: Objective, vocab_size: int, context: int, apart: bool) -> Kept:  # noqa: ARG002 - there is one
+        """Counted in each layer; where documents are kept apart, with a mask over all pairs of tokens."""
+        wide = self.depth * (7 * self.dim + self.heads + 2) + 2 * self.dim
+        narrow = self.depth * (3 * self.dim + 4 * self.inner + apart * context) + self.dim
+        return Kept(wide=context * wide, narrow=context * narrow, once=kept_by_head(self.dim, vocab_size))
 
     def export(self, weights: "Mapping[str, Tensor]", vocab_size: int, context: int) -> Export:
         config = {

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import RequestError
-from pipeline.models.base import Architecture, Export, Family
-from pipeline.models.shapes import check_counts, check_fractions
+from pipeline.models.base import Architecture, Export, Family, Kept
+from pipeline.models.shapes import check_counts, check_fractions, kept_by_head
+from pipeline.objectives.base import Objective
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
     from torch import Tensor, nn
@@ -67,8 +68,22 @@ class Lstm(Architecture):
 
     def flops_per_token(self, vocab_size: int, context: int) -> int:  # noqa: ARG002 - a step costs the same wherever it is
         """6 · (weights in matrix products), counted as for `Llama`: four gates a layer, each from what comes in and from the state."""
+        return 6 * (self._gates + vocab_size * self.width)
+
+    @property
+    def _gates(self) -> int:
+        """The weights of all layers."""
         below = [self.dim, *[self.width] * (self.depth - 1)]
-        return 6 * (sum(4 * self.width * (width + self.width) for width in below) + vocab_size * self.width)
+        return sum(4 * self.width * (width + self.width) for width in below)
+
+    def parameter_count(self, vocab_size: int, context: int) -> int:  # noqa: ARG002 - a state knows no greatest context
+        head = 0 if self.tied else vocab_size * self.width
+        return vocab_size * self.dim + self._gates + 8 * self.depth * self.width + head
+
+    def kept(self, objective: Objective, vocab_size: int, context: int, apart: bool) -> Kept:  # noqa: ARG002 - a state begins anew at no cost
+        """Counted in each layer as PyTorch's own LSTM keeps it on a CPU."""
+        wide, narrow = self.depth * (6 * self.width + 16), (10 * self.depth + 1) * self.width + self.dim
+        return Kept(wide=context * wide, narrow=context * narrow, once=kept_by_head(self.width, vocab_size))
 
     def export(self, weights: "Mapping[str, Tensor]", vocab_size: int, context: int) -> Export:
         config = {

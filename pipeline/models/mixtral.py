@@ -12,8 +12,9 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RequestError
-from pipeline.models.base import Architecture, Export
-from pipeline.models.shapes import check_counts, check_rotary_heads
+from pipeline.models.base import Architecture, Export, Kept
+from pipeline.models.shapes import check_counts, check_rotary_heads, kept_by_head
+from pipeline.objectives.base import Objective
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
     from torch import Tensor, nn
@@ -94,6 +95,18 @@ class Mixtral(Architecture):
         network = self.dim * self.experts + 3 * self.active * self.dim * self.inner
         weights = self.depth * (attention + network) + vocab_size * self.dim
         return 6 * weights + 12 * self.depth * self.dim * context
+
+    def parameter_count(self, vocab_size: int, context: int) -> int:  # noqa: ARG002 - rotary positions have no parameters
+        attention = self.dim * self.head_dim * (2 * self.heads + 2 * self.groups)
+        layer = attention + self.experts * (self.dim + 3 * self.dim * self.inner) + 2 * self.dim
+        return (1 if self.tied else 2) * vocab_size * self.dim + self.depth * layer + self.dim
+
+    def kept(self, objective: Objective, vocab_size: int, context: int, apart: bool) -> Kept:  # noqa: ARG002 - there is one
+        """Counted as for `Llama`; of a token's experts each has a copy of it."""
+        wide = self.depth * (7 * self.dim + self.heads + 2 * self.experts + 8 * self.active + 4) + 2 * self.dim
+        experts = self.active * (2 * self.dim + 4 * self.inner)
+        narrow = self.depth * (3 * self.dim + experts + apart * context) + self.dim
+        return Kept(wide=context * wide, narrow=context * narrow, once=kept_by_head(self.dim, vocab_size))
 
     def export(self, weights: "Mapping[str, Tensor]", vocab_size: int, context: int) -> Export:
         config = {

@@ -5,6 +5,14 @@ from collections.abc import Iterable
 from pipeline.errors import RequestError
 from pipeline.models.base import Architecture
 
+CHUNK_LOGITS = 1 << 20
+"""Logits that a head holds at once; a few MiB stay near a CPU's caches, and an accelerator gains nothing from more."""
+
+
+def kept_by_head(width: int, vocab_size: int) -> int:
+    """Numbers that a head which computes loss and gradient together holds: logits of a chunk and their slopes, and its gradient twice."""
+    return 2 * max(CHUNK_LOGITS, vocab_size) + 2 * width * vocab_size
+
 
 def check_counts(recipe: Architecture, names: Iterable[str]) -> None:
     """Raises RequestError for the first of these fields that is a number below 1."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.models.base import Architecture, Export, Family
-from pipeline.models.shapes import check_counts, check_heads
+from pipeline.models.base import Architecture, Export, Family, Kept
+from pipeline.models.shapes import check_counts, check_heads, kept_by_head
 from pipeline.objectives.base import Objective
 from pipeline.objectives.corrupted_spans import CorruptedSpans
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # a recipe is read without loading torch
     from torch import Tensor, nn
 
 INNER_MULTIPLE = 32
+BUCKETS = 32
+"""Distances that relative positions tell apart, as transformers has them."""
 TIED = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
 """Other names of the one embedding."""
 
@@ -64,6 +66,19 @@ class T5(Architecture):
         pairs = read * read + written * written + written * read
         window = 6 * (self.depth * (encoder + decoder) + written * vocab_size * self.dim) + 12 * self.depth * self.dim * pairs
         return round(window / context)
+
+    def parameter_count(self, vocab_size: int, context: int) -> int:  # noqa: ARG002 - relative positions know no greatest context
+        both = self.depth * (12 * self.dim**2 + 6 * self.dim * self.inner + 5 * self.dim)
+        return vocab_size * self.dim + both + 2 * (self.dim + BUCKETS * self.heads)
+
+    def kept(self, objective: Objective, vocab_size: int, context: int, apart: bool) -> Kept:  # noqa: ARG002 - windows are taken whole
+        """Counted in each layer; positions are a term of attention's weights, so that these are kept for all pairs of tokens."""
+        assert isinstance(objective, CorruptedSpans)
+        read, written = objective.lengths(context)
+        streams = (12 * read + 15 * written) * self.dim
+        wide = self.depth * (streams + self.heads * (read**2 + written**2)) + 3 * (read + written) * self.dim
+        narrow = 7 * self.depth * (read + written) * self.inner
+        return Kept(wide=wide, narrow=narrow, once=kept_by_head(self.dim, vocab_size))
 
     def export(self, weights: "Mapping[str, Tensor]", vocab_size: int, context: int) -> Export:  # noqa: ARG002
         config = {"architectures": ["T5ForConditionalGeneration"], "model_type": "t5", **self.settings(vocab_size)}

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-CHUNK_LOGITS = 1 << 20
-"""Logits held at once; a few MiB stay near a CPU's caches, and an accelerator gains nothing from more."""
+from pipeline.models.shapes import CHUNK_LOGITS
 
 
 class VocabularyHead(nn.Linear):

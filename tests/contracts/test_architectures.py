@@ -86,3 +86,10 @@ def test_its_cost_grows_with_the_vocabulary_and_never_falls_with_the_context(kin
     least = kind().flops_per_token(VOCABULARY, CONTEXT)
     assert 0 < least < kind().flops_per_token(2 * VOCABULARY, CONTEXT)
     assert least <= kind().flops_per_token(VOCABULARY, 64 * CONTEXT)
+
+
+@each
+def test_its_parameters_are_counted_as_they_are_built(kind: type[Architecture]) -> None:
+    with torch.device("meta"):
+        built = kind().build(VOCABULARY, CONTEXT)
+    assert kind().parameter_count(VOCABULARY, CONTEXT) == sum(weight.numel() for weight in built.parameters())
