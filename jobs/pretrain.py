@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs.command import Invocation, Result, execute
+from jobs.estimating import Forecast, Planning, show_estimate
 from jobs.history.prospect import Prospect, as_it_was
 from jobs.history.states import State, folder_of, ingests_of, latest, tokenizer_of
 from jobs.history.tombstones import read_tombstones
 from jobs.launch import carry_out, corpus_result, outcome_result, planned, report_page, show_corpus, show_plan
-from jobs.looking import Allowing
 from jobs.recipe import PretrainRecipe
 from pipeline.errors import RequestError
 from pipeline.storage import Store, open_store
@@ -34,8 +34,11 @@ def pretrain(invocation: Invocation[PretrainRecipe]) -> Result:
     prospect = _on_states(invocation.recipe, store) if invocation.recipe.states else as_it_was(invocation.recipe, store)
     recipe = prospect.recipe
     targets = (*invocation.more.budgets(recipe.documents), *recipe.targets)
+    forecast = Forecast.of(recipe, store, invocation.more.machine(invocation.options.cluster))
     if invocation.options.plan:
-        return planned(targets, invocation.options)
+        return {**planned(targets, invocation.options), "estimate": None if forecast is None else forecast.told()}
+    if forecast is not None:
+        forecast.check()
     try:
         outcome = carry_out("pretrain", targets, invocation.options)
     finally:  # a run that ends early leaves a state to go on from
@@ -97,7 +100,7 @@ def training_result(recipe: PretrainRecipe, outcome: Outcome, root: str) -> dict
 def show(result: Result) -> str:
     """What a person wants to know at the end."""
     if "plan" in result:
-        return show_plan(result)
+        return "\n".join([show_plan(result), *([show_estimate(result["estimate"])] if result["estimate"] else ())])
     validation = result["validation"]
     lines = [show_corpus(result), f"validation: {_validated(validation)}"]
     for sample in result["samples"]:
@@ -116,4 +119,4 @@ def _validated(validation: Mapping[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(execute("pretrain", PretrainRecipe, pretrain, show, default="python_library", more=Allowing()))
+    raise SystemExit(execute("pretrain", PretrainRecipe, pretrain, show, default="python_library", more=Planning()))

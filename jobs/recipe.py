@@ -44,6 +44,7 @@ from pipeline.tokens.tokenizer import ExistingTokenizer, TokenizerFiles, Tokeniz
 from pipeline.train.engine import Update
 from pipeline.train.plain import PlainEngines
 from pipeline.train.pretrain import Pretrain
+from pipeline.train.prices import Prices
 from pipeline.train.schedule import Schedule
 from pipeline.workflow.fingerprint import later
 from pipeline.workflow.step import Step
@@ -191,6 +192,12 @@ class Compute:
     """Windows that one process takes at once."""
     save_every: int = 200
     """Steps between checkpoints to resume from."""
+    prices: str | None = None
+    """A TOML file that says what devices cost, for what a training will cost and has cost; see the README."""
+
+    @property
+    def price_list(self) -> Prices | None:
+        return None if self.prices is None else Prices.read(self.prices)
 
 
 def engines_of(compute: Compute) -> Any:
@@ -288,6 +295,7 @@ class PretrainRecipe(CorpusRecipe):
             micro_batch=self.compute.micro_batch,
             save_every=self.compute.save_every,
             keep_at=self.keep_at,
+            prices=self.compute.price_list,
         )
 
     @cached_property

@@ -180,12 +180,18 @@ def digest_of(files: Mapping[str, bytes]) -> str:
 
 def write_files(unit: Unit, files: Mapping[str, bytes]) -> Facts:
     """Add a tokenizer's folder to the artifact; says the size of its vocabulary and which id ends a text."""
-    from tokenizers import Tokenizer
-
     with tempfile.TemporaryDirectory(prefix="millrace-") as folder:
         for name, data in files.items():
             Path(folder, name).write_bytes(data)
         unit.write_folder(FILES, Path(folder))
-    vocabulary = Tokenizer.from_str(files[TOKENIZER].decode()).get_vocab(with_added_tokens=True)
+    vocabulary = entries_of(files)
     end_of_text = json.loads(files[CONFIG])["eos_token"]
     return {"vocabulary": max(vocabulary.values()) + 1, "end_of_text": vocabulary[end_of_text], "end_of_text_token": end_of_text}
+
+
+def entries_of(files: Mapping[str, bytes]) -> dict[str, int]:
+    """The id of every token of a tokenizer, special ones too."""
+    from tokenizers import Tokenizer
+
+    entries: dict[str, int] = Tokenizer.from_str(files[TOKENIZER].decode()).get_vocab(with_added_tokens=True)
+    return entries

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +28,7 @@ from pipeline.train.ledger import CHAIN, Ledger
 from pipeline.train.loop import Course, Loop, json_lines, mfu
 from pipeline.train.peak import peak
 from pipeline.train.plain import PlainEngines
+from pipeline.train.prices import Prices
 from pipeline.train.schedule import Schedule
 from pipeline.train.validation import LOOKS, held_out_windows
 from pipeline.train.z_loss import Besides, weigh_logits
@@ -48,7 +49,7 @@ class Pretrain(Step[Checkpoint]):
     checkpoints, up to where its own rate begins to fall.
 
     Facts: `steps`, `tokens`, `loss` {"first", "last"}, `tokens_per_second` (over all steps), `mfu`, `peak` (of one worker's
-    device: operations a second, and where the figure is from), `parameters`, `workers`, `flops_per_token`,
+    device: operations a second, where the figure is from, and its name), `parameters`, `workers`, `flops_per_token`,
     `batches` {"steps", "chain"} (which data was seen, in which order; see `pipeline/batches/chain.py`).
     """
 
@@ -86,6 +87,8 @@ class Pretrain(Step[Checkpoint]):
     """Steps, counted from 1, whose checkpoints are kept when the run is done, for others to branch off."""
     validate_every: int | None = execution(None)
     """Steps between looks at the held-out loss; None for ten in a run."""
+    prices: Prices | None = execution(None)
+    """What the run's devices cost, as far as anybody told."""
 
     def __post_init__(self) -> None:
         check_mixture(self.mixture)
@@ -250,7 +253,7 @@ class Pretrain(Step[Checkpoint]):
             "loss": {"first": rows[0]["loss"], "last": rows[-1]["loss"]},
             "tokens_per_second": pace,
             "mfu": mfu(pace, loop.flops_per_token, loop.peak, self.workers),
-            "peak": {"flops": loop.peak.flops, "source": loop.peak.source},
+            "peak": asdict(loop.peak),
             "parameters": sum(tensor.numel() for tensor in export.tensors.values()),
             "workers": self.workers,
             "flops_per_token": loop.flops_per_token,

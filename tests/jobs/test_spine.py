@@ -81,11 +81,12 @@ def test_the_same_command_again_builds_nothing(first: Finished, folder: Path) ->
 def test_the_plan_says_why_and_changes_nothing(first: Finished, folder: Path) -> None:
     assert first.code == 0
     before = sorted(str(place) for place in folder.rglob("*"))
-    plan = job("pretrain", *ARGUMENTS, "--filters", "word-count:least=9", "--plan", folder=folder).result["plan"]
-    reasons = {row["step"].split("/")[0]: row["reason"] for row in plan}
+    planned = job("pretrain", *ARGUMENTS, "--filters", "word-count:least=9", "--plan", folder=folder).result
+    reasons = {row["step"].split("/")[0]: row["reason"] for row in planned["plan"]}
     assert reasons["ingest"] == "built"
     assert reasons["clean"] == "recipe changed: filters[0].least 5 → 9"
     assert reasons["deduplicate"] == "input changed: documents[0], documents[1]"
+    assert planned["estimate"]["as_in"] == first.result["artifacts"]["pretrain"]
     assert sorted(str(place) for place in folder.rglob("*")) == before
 
 
