@@ -264,10 +264,11 @@ TABLE = {"train": ("train.jsonl",), "test": ("test.jsonl",)}
 CONLL = {"train": ("train.conll",), "test": ("test.conll",)}
 SQUAD = {"train": ("train.json",), "test": ("test.json",)}
 LINES = {"train": ("train.de.gz", "train.en.gz"), "test": ("val.de.gz", "val.en.gz"), "layout": "lines", "columns": ("source", "target")}
+AG_NEWS = Case("AG news", "encoder", "classification", "accuracy", TABLE, _agnews, bag_of_words, {**QUICK, "epochs": 5.0})
 CASES = (
     Case("SST-2", "encoder", "classification", "accuracy", TABLE, _sst2, bag_of_words, QUICK),
     Case("SST-2, 2,000 examples", "encoder", "classification", "accuracy", TABLE, _few_of_sst2, bag_of_words, {**QUICK, "epochs": 10.0}),
-    Case("AG news", "encoder", "classification", "accuracy", TABLE, _agnews, bag_of_words, {**QUICK, "epochs": 5.0}),
+    AG_NEWS,
     Case("CoNLL-2002, Spanish", "spanish_encoder", "entities", "f1", CONLL, _conll, most_frequent_tags, {**QUICK, "batch": 32}),
     Case("XQuAD, English", "encoder", "answers", "f1", SQUAD, _xquad("en"), nearest_sentence, LONG),
     Case(

@@ -23,13 +23,17 @@ class RayExecutor:
     """Runs units and gangs on the Ray that this process is connected to.
 
     `workers` bounds the units in flight (None: as many as the cluster has cores for); `retries` is how often
-    a unit, or a gang, whose process was lost is started again; `fixed` says that the cluster cannot grow, so
-    that a gang larger than its cores shares them rather than waits for more.
+    a unit, or a gang that comes no further, whose process was lost is started again; `fixed` says that the cluster cannot grow, so
+    that a gang larger than its cores shares them rather than waits for more. `patience` are the seconds after which a gang
+    that waits for room does with fewer processes, if it may; `silence` those that one says nothing of its steps, at least,
+    before it is taken to stand still.
     """
 
     workers: int | None = None
     retries: int = 3
     fixed: bool = False
+    patience: float = 60.0
+    silence: float = 300.0
 
     def units(self, tasks: Sequence[UnitTask]) -> Iterator[tuple[int, Receipt]]:
         """Run the tasks, few enough at a time that none queues for long; yields each as it is committed.
@@ -56,10 +60,12 @@ class RayExecutor:
             for ref in flying:
                 ray.cancel(ref)
 
-    def gang(self, task: UnitTask, size: int, report: Report) -> None:
+    def gang(self, task: UnitTask, sizes: Sequence[int], report: Report) -> None:
+        from infra.gang_pulse import Pulse
         from infra.train_gang import Gang
 
-        Gang(task, size, report, restarts=self.retries, fixed=self.fixed).run()
+        pulse = Pulse(seconds=self.silence)
+        Gang(task, sizes, report, restarts=self.retries, fixed=self.fixed, patience=self.patience, pulse=pulse).run()
 
     def _room(self) -> int:
         """How many units may be in flight now; a cluster may grow meanwhile."""

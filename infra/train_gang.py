@@ -2,8 +2,9 @@
 
 Ray Train places the processes, watches them and takes all down where one fails. What they say to the driver goes
 through a mailbox, at the time they say it, since `ray.train.report` is a barrier for the whole gang.
-A gang that lost a process is started again, and its work goes on from its own checkpoints in the root;
-an error that the work raised itself is raised here, and not tried again.
+A gang that lost a process, or stands still, is started again, and its work goes on from its own checkpoints in the root;
+an error that the work raised itself is raised here, and not tried again. Where the work may be done by fewer processes, it is,
+while there is no room for all of them, and by more again, from a checkpoint on, when there is.
 
 On CUDA, Ray's own TorchConfig makes the process group. On CPU the gang makes it itself: the rendezvous then
 listens on the node's address instead of everywhere, and neither driver nor controller has to load torch.
@@ -18,10 +19,13 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 
+from infra.gang_pulse import Pulse
+from infra.gang_size import Resized, free_places, largest, waits
 from infra.worker import Answer, Ear, Word, arrival, packed, portable, surroundings
 from pipeline.errors import MillraceError, RequestError, RunError
 from pipeline.storage import open_store
@@ -29,7 +33,6 @@ from pipeline.workflow.executor import Report, run_member
 from pipeline.workflow.unit import UnitTask
 
 log = logging.getLogger(__name__)
-PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.2
 WATCH_SECONDS = 1.0
 ENDING_SECONDS = 10.0
@@ -50,6 +53,11 @@ class Said:
 
 
 @dataclass(frozen=True)
+class Saved:
+    """The work can go on from where it is now, by whatever number of processes."""
+
+
+@dataclass(frozen=True)
 class Fell:
     """A member's own error, as an answer."""
 
@@ -62,28 +70,47 @@ class Gang:
     """One gang's life, seen from the driver."""
 
     task: UnitTask
-    size: int
+    sizes: Sequence[int]
+    """The numbers of processes that may do the work, the wanted one first."""
     report: Report
     restarts: int
+    """How often it is started again without having come further than before."""
     fixed: bool
+    patience: float
+    """Seconds after which a gang that waits for its place is told of, and does with fewer processes if it may."""
+    pulse: Pulse
+    reached: int = 0
+    """The furthest step that was told of."""
     fallen: list[Fell] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.size = self.sizes[0]
 
     def run(self) -> None:
         """Run the gang to its end. Raises what a member raised, or RunError where processes were lost too often."""
-        for attempt in range(self.restarts + 1):
+        lost = 0
+        while True:
+            before = self.reached
             problem = self._attempt()
             if problem is None or open_store(self.task.root).size(self.task.receipt_path) is not None:
                 return
-            error = self._error(problem)
-            if attempt == self.restarts or not _may_be_collateral(error):
+            if isinstance(problem, Resized):
+                log.warning(
+                    "%s goes on with %d processes instead of %d, from its last checkpoint", self.task.address, problem.size, self.size
+                )
+                self.size = problem.size
+                continue
+            error, lost = self._error(problem), 1 if self.reached > before else lost + 1
+            if lost > self.restarts or not _may_be_collateral(error):
                 raise error
-            log.warning("%s; starting the gang again from its last checkpoint (%d of %d)", error, attempt + 1, self.restarts)
+            log.warning("%s; starting the gang again from its last checkpoint (%d of %d)", error, lost, self.restarts)
 
     def _attempt(self) -> Exception | None:
         """Start the gang once and relay what it says until it ends; returns how it failed, if it did."""
         import ray
 
         self.fallen.clear()
+        self.pulse.stop()
         fit = Fit()
         mailbox = _mailbox()
         try:
@@ -93,6 +120,8 @@ class Gang:
                 threading.Thread(target=fit.run, args=(trainer,), name="millrace-gang", daemon=True).start()
                 try:
                     self._relay(mailbox, fit)
+                except (Resized, Lost) as turn:
+                    return turn
                 finally:
                     fit.end()
         finally:
@@ -100,10 +129,13 @@ class Gang:
         return fit.problem
 
     def _relay(self, mailbox: Any, fit: "Fit") -> None:
-        """In the driver's main thread: listeners are called here, and an interruption arrives here."""
+        """In the driver's main thread: listeners are called here, and an interruption arrives here.
+
+        Raises Lost for a gang that stands still, and Resized for one that is to have another size.
+        """
         import ray
 
-        came, mention, ended = set[int](), time.monotonic() + PATIENCE_SECONDS, False
+        came, mention, ended = set[int](), time.monotonic() + self.patience, False
         while not ended:
             ended = fit.over.wait(POLL_SECONDS)  # what is in the mailbox then is all that there will be
             for word in map(pickle.loads, ray.get(mailbox.take.remote())):
@@ -111,14 +143,38 @@ class Gang:
                     case Came(rank):
                         came.add(rank)
                     case Said(metrics):
+                        self.pulse.beat(metrics, time.monotonic())
+                        self.reached = max(self.reached, metrics.get("step", 0))
                         self.report(metrics)
+                    case Saved():
+                        self._grow()
                     case Word():
                         Answer(words=(word,)).open()
                     case Fell():
                         self.fallen.append(word)
             if len(came) < self.size and time.monotonic() > mention:
+                if not came:
+                    self._shrink()
                 log.warning("%d of %d processes of %s have started: the others wait for cores", len(came), self.size, self.task.address)
-                mention += PATIENCE_SECONDS
+                mention += self.patience
+            if not ended and (silent := self.pulse.too_long(time.monotonic())) is not None:
+                raise Lost(
+                    f"{self.task.address} has said nothing for {silent:.0f} seconds after step {self.reached}"
+                    f" (as a rule it is {self.pulse.usual:.1f} at most): a process or the network hangs"
+                )
+
+    def _shrink(self) -> None:
+        """Raise Resized where the gang waits for its place, and there is one for a smaller gang."""
+        fewer = largest([size for size in self.sizes if size < self.size], free_places())
+        if fewer is not None and waits():
+            raise Resized(fewer)
+
+    def _grow(self) -> None:
+        """Raise Resized where there is room for a larger gang."""
+        if self.size < self.sizes[0]:
+            more = largest(self.sizes, self.size + free_places())
+            if more is not None and more > self.size:
+                raise Resized(more)
 
     def _trainer(self, mailbox: Any, folder: str) -> Any:
         """Ray Train's trainer, which leaves its own files in `folder`; restarts are ours, since it tries wrong work again too."""
@@ -131,7 +187,8 @@ class Gang:
         from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
         arrive, around, payload = arrival(), surroundings({}), packed(_member, self.task, mailbox)
-        scaling, backend = _placement(self.size, self.fixed)
+        needed = self.sizes[-1] if self.reached == 0 else 0  # what is lost on the way may come back
+        scaling, backend = _placement(self.size, needed, self.fixed)
         return DataParallelTrainer(
             lambda: arrive(around, payload),
             backend_config=backend,
@@ -146,6 +203,8 @@ class Gang:
 
     def _error(self, problem: Exception) -> Exception:
         """The error to tell of: a member's own one if there is one, ours before others', the first before the later."""
+        if isinstance(problem, Lost):
+            return problem
         from ray.exceptions import RayError
         from ray.train import TrainingFailedError
 
@@ -237,15 +296,15 @@ def _mailbox() -> Any:
     return ray.remote(num_cpus=0)(Mailbox).remote()
 
 
-def _placement(size: int, fixed: bool) -> tuple[Any, Any]:
+def _placement(size: int, needed: int, fixed: bool) -> tuple[Any, Any]:
     """Ray Train's scaling and backend: a GPU a process where the cluster has GPUs, else a core, or a share of the cores."""
     import ray
     from ray.train import BackendConfig, ScalingConfig
 
     has = ray.cluster_resources()
     if gpus := int(has.get("GPU", 0)):
-        if gpus < size:
-            raise RequestError(f"{size} training workers need {size} GPUs, and the cluster has {gpus}: use {gpus} workers")
+        if gpus < needed:
+            raise RequestError(f"{needed} training workers need {needed} GPUs, and the cluster has {gpus}: use {gpus} workers")
         from ray.train.torch import TorchConfig
 
         return ScalingConfig(num_workers=size, use_gpu=True), TorchConfig(backend="cpu:gloo,cuda:nccl")
@@ -265,6 +324,10 @@ class RayMember:
     def report(self, metrics: Mapping[str, Any]) -> None:
         if self.rank == 0:
             self.say(Said(dict(metrics)))
+
+    def saved(self) -> None:
+        if self.rank == 0:
+            self.say(Saved())
 
     def say(self, word: Any) -> None:
         """Send a word to the driver without waiting for it."""
@@ -330,7 +393,7 @@ def _join_group(context: Any) -> None:
         return
     rank, size = context.get_world_rank(), context.get_world_size()
     here = ray.util.get_node_ip_address()
-    if here == "127.0.0.1":
+    if ip_address(here).is_loopback:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     listener = socket.create_server((here, 0)) if rank == 0 else None
     host, port = broadcast_from_rank_zero(listener.getsockname()[:2] if listener else None)

@@ -60,8 +60,8 @@ class Forecast:
 
     def estimate(self, compute: Compute) -> Estimate:
         """What the training takes when it is run so."""
-        step = replace(self.recipe.checkpoint, engines=engines_of(compute), workers=compute.workers, micro_batch=compute.micro_batch)
-        return estimate(step, self.vocabulary, self.machine, self.recorded)
+        layout = replace(self.recipe.checkpoint, workers=compute.workers, least_workers=None, micro_batch=compute.micro_batch)
+        return estimate(replace(layout, engines=engines_of(compute)), self.vocabulary, self.machine, self.recorded)
 
     def told(self) -> dict[str, Any]:
         """The estimate as `--json` gives it: bytes are those of one worker; what is not known is None."""

@@ -192,6 +192,8 @@ class Compute:
     """Windows that one process takes at once."""
     save_every: int = 200
     """Steps between checkpoints to resume from."""
+    least_workers: int | None = None
+    """Processes to go on with while the cluster has no room for all of them; None: it waits."""
     prices: str | None = None
     """A TOML file that says what devices cost, for what a training will cost and has cost; see the README."""
 
@@ -294,6 +296,7 @@ class PretrainRecipe(CorpusRecipe):
             workers=self.compute.workers,
             micro_batch=self.compute.micro_batch,
             save_every=self.compute.save_every,
+            least_workers=self.compute.least_workers,
             keep_at=self.keep_at,
             prices=self.compute.price_list,
         )

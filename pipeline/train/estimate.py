@@ -111,7 +111,7 @@ def memory_of(step: Pretrain, vocabulary: int) -> Memory:
         gradients=held.gradients * WIDE,
         optimizer=held.moments * WIDE,
         exchange=held.exchange * WIDE,
-        activations=round(BACKWARD * step.rows * (kept.wide * WIDE + kept.narrow * narrow)),
+        activations=round(BACKWARD * step.rows(step.workers) * (kept.wide * WIDE + kept.narrow * narrow)),
         logits=round(kept.once * WIDE),
     )
 

@@ -102,6 +102,7 @@ class Loop:
             if (done % self.course.save_every == 0 or done in self.course.keep_at) and done < self.course.steps:
                 self.ledger.enter(rows)
                 self.checkpoints.save(self.engine, done, json_lines(rows))
+                self.member.saved()
         self.ledger.enter(rows)
         return rows
 

@@ -79,6 +79,8 @@ class Pretrain(Step[Checkpoint]):
     engines: Engines = execution(PlainEngines())
     workers: int = execution(1)
     """Processes of the gang."""
+    least_workers: int | None = execution(None)
+    """Processes that it goes on with, where there is no room for more; None: it waits for all of them."""
     micro_batch: int = execution(8)
     """Greatest number of windows that a worker takes at once."""
     save_every: int = execution(500)
@@ -99,6 +101,8 @@ class Pretrain(Step[Checkpoint]):
             raise RequestError(
                 f"batch is {self.batch} windows, which {self.workers} workers cannot share evenly: use a multiple of {self.workers}"
             )
+        if self.least_workers is not None and not 1 <= self.least_workers <= self.workers:
+            raise RequestError(f"least_workers is {self.least_workers}: use 1 to the number of workers ({self.workers}), or None")
         if self.peak_at_width is not None and self.peak_at_width < 1:
             raise RequestError(f"peak_at_width is {self.peak_at_width}: use the dim of the model that schedule.peak was found for")
         if self.validate_every is not None and self.validate_every < 1:
@@ -143,16 +147,20 @@ class Pretrain(Step[Checkpoint]):
         return replace(self.schedule, peak=self.schedule.peak * self.peak_at_width / self.model.dim)
 
     @property
-    def rows(self) -> int:
-        """Windows that a worker takes at once: the greatest divisor of its share that is no more than `micro_batch`."""
-        share = self.batch // self.workers
+    def sizes(self) -> tuple[int, ...]:
+        """The numbers of workers that may share the batch, the wanted one first."""
+        return tuple(size for size in range(self.workers, (self.least_workers or self.workers) - 1, -1) if self.batch % size == 0)
+
+    def rows(self, size: int) -> int:
+        """Windows that one of `size` workers takes at once: the greatest divisor of its share that is no more than `micro_batch`."""
+        share = self.batch // size
         return next(rows for rows in range(min(self.micro_batch, share), 0, -1) if share % rows == 0)
 
     def run(self, context: Context) -> Facts:
         check_made_alike({name: context.open(part.tokens) for name, part in members_of(self.mixture, self.then).items()})
         order = self._order(context.open)  # raises what is wrong with the corpora before a gang is started
         self._questions(self._lexicon(order, context.open))  # and this, with their tokenizer
-        return context.gang(self.train, self.workers).facts
+        return context.gang(self.train, *self.sizes).facts
 
     def train(self, unit: Unit, member: Member) -> Facts:
         """One member's work; the first one writes the model and the metrics, and its facts count."""
@@ -195,13 +203,13 @@ class Pretrain(Step[Checkpoint]):
         model = self.model.build(vocab_size, self.context)
         weighed = isinstance(self.objective, NextToken) and self.objective.z_weight
         besides: Besides = weigh_logits(model, weighed) if weighed else dict
-        return self.engines.start(model, self.update, self.batch // self.workers // self.rows, member), besides
+        return self.engines.start(model, self.update, self.batch // member.size // self.rows(member.size), member), besides
 
     def _loop(self, unit: Unit, member: Member, engine: Engine, besides: Besides, order: Order, lexicon: Lexicon) -> Loop:
         course = Course(
             steps=self.steps,
             batch=self.batch,
-            micro_batch=self.rows,
+            micro_batch=self.rows(member.size),
             context=self.context,
             schedule=self._rates,
             rising=self.schedule.rising(longest := self._longest // (self.batch * self.context)),
@@ -225,7 +233,7 @@ class Pretrain(Step[Checkpoint]):
 
     def _checkpoints(self, unit: Unit, member: Member) -> Checkpoints:
         """Where checkpoints to resume from lie: this run's own, and those of the runs that begin as it does."""
-        workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
+        workers = "1 worker" if member.size == 1 else f"{member.size} workers"
         earlier = tuple(Earlier(run._checkpoints_folders(unit), run.address, until) for run, until in self._alike())
         folder, kept = self._checkpoints_folders(unit)
         return Checkpoints(unit.store, folder, f"{workers} with {self.engines}", member, earlier, kept, self.keep_at)
@@ -252,10 +260,10 @@ class Pretrain(Step[Checkpoint]):
             "tokens": self.steps * step_tokens,
             "loss": {"first": rows[0]["loss"], "last": rows[-1]["loss"]},
             "tokens_per_second": pace,
-            "mfu": mfu(pace, loop.flops_per_token, loop.peak, self.workers),
+            "mfu": mfu(pace, loop.flops_per_token, loop.peak, loop.member.size),
             "peak": asdict(loop.peak),
             "parameters": sum(tensor.numel() for tensor in export.tensors.values()),
-            "workers": self.workers,
+            "workers": loop.member.size,
             "flops_per_token": loop.flops_per_token,
             "batches": {"steps": len(rows), "chain": rows[-1][CHAIN]},
         }

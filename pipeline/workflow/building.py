@@ -58,10 +58,10 @@ class Building:
         self.receipts += ordered
         return iter(ordered)
 
-    def gang(self, work: Callable[[Unit, Member], Facts], size: int) -> Receipt:
+    def gang(self, work: Callable[[Unit, Member], Facts], *sizes: int) -> Receipt:
         task = self._task(self._phase(work), 0, work, None)
         if task.index not in self._committed(task.phase):
-            self.executor.gang(task, size, lambda metrics: tell(self.listeners, Reported(self.step, metrics)))
+            self.executor.gang(task, sizes, lambda metrics: tell(self.listeners, Reported(self.step, metrics)))
         receipt = self._committed(task.phase)[task.index]
         self.receipts.append(receipt)
         return receipt

@@ -19,8 +19,9 @@ class Executor(Protocol):
     def units(self, tasks: Sequence[UnitTask]) -> Iterable[tuple[int, Receipt]]:
         """Run the tasks, in any order; yields (task.index, receipt) as each is committed."""
 
-    def gang(self, task: UnitTask, size: int, report: Report) -> None:
-        """Run `task.work(unit, member)` in `size` processes at once; the first one commits (`run_member`)."""
+    def gang(self, task: UnitTask, sizes: Sequence[int], report: Report) -> None:
+        """Run `task.work(unit, member)` in as many processes at once as the first of `sizes` says, or, where there is no room for them, in
+        as many as another of them says; the first process commits (`run_member`)."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Alone:
     def report(self, metrics: Mapping[str, Any]) -> None:
         self.tell(metrics)
 
+    def saved(self) -> None:
+        """A gang of one that nobody can add to goes on as it is."""
+
 
 class InlineExecutor:
     """Everything in this process, one unit after the other."""
@@ -42,9 +46,9 @@ class InlineExecutor:
         for task in tasks:
             yield task.index, task.run()
 
-    def gang(self, task: UnitTask, size: int, report: Report) -> None:
-        if size != 1:
-            raise RequestError(f"without a cluster there is one process, not {size}: use --cluster local, or 1 worker")
+    def gang(self, task: UnitTask, sizes: Sequence[int], report: Report) -> None:
+        if sizes[0] != 1:
+            raise RequestError(f"without a cluster there is one process, not {sizes[0]}: use --cluster local, or 1 worker")
         run_member(task, Alone(report))
 
 

@@ -34,6 +34,9 @@ class Member(Protocol):
     def report(self, metrics: Mapping[str, Any]) -> None:
         """Tell the listeners how far the gang is; only the first member's words are passed on."""
 
+    def saved(self) -> None:
+        """Tell that the work can go on from where it is, by a gang of another size too."""
+
 
 class Context(Protocol):
     """All of *where*: what a running step may ask of the world."""
@@ -57,8 +60,10 @@ class Context(Protocol):
     def remember(self, name: str, receipt: Receipt) -> None:
         """Leave the receipt of a unit of this step for `recall`, over an older one."""
 
-    def gang(self, work: Callable[[Unit, Member], Facts], size: int) -> Receipt:
-        """`size` processes that start and fail together; the first one's writes and facts are the receipt."""
+    def gang(self, work: Callable[[Unit, Member], Facts], *sizes: int) -> Receipt:
+        """Processes that start and fail together, as many as the first of `sizes` says, or, while there is no room for them, another of
+        them; the first process's writes and facts are the receipt. Work that may be done by several sizes goes on from what it saved
+        under another."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

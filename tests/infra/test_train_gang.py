@@ -5,7 +5,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +202,33 @@ def test_a_gang_that_loses_a_process_starts_again_and_goes_on(
     assert open_artifact(store, Mortal()).facts == {"first": 5}
     assert heard.metrics == [{"number": number, "both": 2 * number} for number in range(10)]
     assert "starting the gang again from its last checkpoint (1 of 3)" in caplog.text
+
+
+class Frozen(Gang):
+    """Counts to ten, keeps its place in the root, and has its second member stopped once on the way, as by a machine that hangs."""
+
+    def train(self, unit: Unit, member: Member) -> Facts:
+        from torch import distributed, tensor
+
+        place = Path(unit.store.url, "place")
+        first = int(place.read_text()) if place.exists() else 0
+        distributed.barrier()
+        for number in range(first, 10):
+            if member.rank == 1 and number == 5 and first == 0:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            distributed.all_reduce(tensor(number))
+            if member.rank == 0:
+                place.write_text(str(number + 1))
+            member.report({"step": number + 1, "steps": 10})
+        return {"first": first}
+
+
+def test_a_gang_that_hangs_is_ended_and_goes_on(executor: RayExecutor, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    heard = Heard()
+    run([Frozen()], store, replace(executor, silence=3.0), [heard])
+    assert open_artifact(store, Frozen()).facts == {"first": 5}
+    assert [row["step"] for row in heard.metrics] == list(range(1, 11))
+    assert "has said nothing for 3 seconds after step 5" in caplog.text
 
 
 class Lost(Gang):

@@ -130,7 +130,7 @@ def test_a_wrong_request_is_refused_before_anything_starts(fields: dict[str, Any
 
 
 def test_a_micro_batch_is_made_to_fit_the_share_of_a_worker() -> None:
-    assert pretrain(batch=12, token_budget=10_000, workers=2, micro_batch=4).rows == 3
+    assert pretrain(batch=12, token_budget=10_000, workers=2, micro_batch=4).rows(2) == 3
 
 
 def test_a_corpus_that_fills_no_window_is_refused_before_the_gang_starts(build: Build) -> None:

@@ -58,3 +58,6 @@ class Lone:
 
     def report(self, metrics: Any) -> None:
         self.words.append(metrics)
+
+    def saved(self) -> None:
+        pass
