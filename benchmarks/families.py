@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.finetuning import AG_NEWS, LINES, QUICK, TABLE, Case, bag_of_words, measured, rows_of, the_source, write_rows
+from benchmarks.finetuning import AG_NEWS, LINES, TABLE, Case, bag_of_words, measured, rows_of, the_source, write_rows
 from benchmarks.measuring import save
 from jobs.checkpoints import folder_of
 from jobs.command import load_recipe
@@ -87,9 +87,8 @@ CAPTIONS = Case(
     the_source,
     {"epochs": 10.0, "batch": 32, "schedule": Schedule(peak=1e-3, warmup=0.1, floor=0.0, decay="linear")},
 )
-TOPICS = Case(
-    f"AG news, {LABELS} labels", "decoder", "classification", "accuracy", TABLE, _few_news, bag_of_words, {**QUICK, "epochs": 20.0}
-)
+LEARNING = {"epochs": 30.0, "batch": 16, "schedule": Schedule(peak=1e-3, warmup=0.1, floor=0.0, decay="linear")}
+TOPICS = Case(f"AG news, {LABELS} labels", "decoder", "classification", "accuracy", TABLE, _few_news, bag_of_words, LEARNING)
 FAMILIES = {
     "Llama": Use("python_library", write_captions, CAPTIONS),
     "GPT-2": Use("gpt2", write_captions, CAPTIONS),

@@ -25,7 +25,26 @@ def free_places() -> int:
 
 
 def waits() -> bool:
-    """Whether a gang waits for its place: Ray gives all of its members theirs at once."""
-    from ray.util import placement_group_table
+    """Whether a gang of this driver waits for its place: Ray gives all of its members theirs at once."""
+    return any(state in ("PENDING", "RESCHEDULING") for state in _places().values())
 
-    return any(group["state"] in ("PENDING", "RESCHEDULING") for group in placement_group_table().values())
+
+def give_back() -> None:
+    """Let go of the places of this driver's gangs, with what runs there: those of a controller that was killed are kept for long."""
+    from ray._raylet import PlacementGroupID
+    from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+    for group, state in _places().items():
+        if state != "REMOVED":
+            remove_placement_group(PlacementGroup(PlacementGroupID(group)))
+
+
+def _places() -> dict[bytes, str]:
+    """The placement groups that this driver's processes have made, and their states. Ray's own list does not say whose they are."""
+    from ray import get_runtime_context
+    from ray._private import state
+    from ray.core.generated import gcs_pb2
+
+    mine, form = bytes.fromhex(get_runtime_context().get_job_id()), gcs_pb2.PlacementGroupTableData
+    groups = (form.FromString(data) for data in state.state._connect_and_get_accessor().get_placement_group_table())
+    return {group.placement_group_id: form.PlacementGroupState.Name(group.state) for group in groups if group.creator_job_id == mine}

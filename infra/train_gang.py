@@ -25,7 +25,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from infra.gang_pulse import Pulse
-from infra.gang_size import Resized, free_places, largest, waits
+from infra.gang_size import Resized, free_places, give_back, largest, waits
 from infra.worker import Answer, Ear, Word, arrival, packed, portable, surroundings
 from pipeline.errors import MillraceError, RequestError, RunError
 from pipeline.storage import open_store
@@ -254,6 +254,7 @@ class Fit:
             for name, actor in state.actors(job_id=JobID.from_hex(get_runtime_context().get_job_id())).items():
                 if actor["ActorClassName"] == "TrainController" and actor["State"] != "DEAD":
                     worker.global_worker.core_worker.kill_actor(ActorID.from_hex(name), True)
+                    give_back()
             self.over.wait(POLL_SECONDS)
 
 
@@ -279,8 +280,12 @@ def _last_line(problem: Exception) -> str:
 
 
 def _mailbox() -> Any:
-    """An actor that keeps words in the order in which a member sends them. Its class is made here so that it travels by value."""
+    """An actor that keeps words in the order in which a member sends them. Its class is made here so that it travels by value.
+
+    It lives on the driver's node: it must outlive any other.
+    """
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     class Mailbox:
         def __init__(self) -> None:
@@ -293,7 +298,8 @@ def _mailbox() -> Any:
             words, self.words = self.words, []
             return words
 
-    return ray.remote(num_cpus=0)(Mailbox).remote()
+    here = NodeAffinitySchedulingStrategy(node_id=context_node(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox).remote()
 
 
 def _placement(size: int, needed: int, fixed: bool) -> tuple[Any, Any]:
