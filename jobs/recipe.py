@@ -46,6 +46,7 @@ from pipeline.train.plain import PlainEngines
 from pipeline.train.pretrain import Pretrain
 from pipeline.train.prices import Prices
 from pipeline.train.schedule import Schedule
+from pipeline.train.watch import Watch
 from pipeline.workflow.fingerprint import later
 from pipeline.workflow.step import Step
 
@@ -241,6 +242,8 @@ class PretrainRecipe(CorpusRecipe):
     update: Update = Update()
     attend: Literal["document", "window"] = "document"
     """Whether attention stays inside a document or spans the window."""
+    watch: Watch = Watch()
+    """What is done where a step's loss or gradient is no number, or its loss jumps."""
     seed: int = 0
     tasks: tuple[EvalTask[Any, Any], ...] = (Perplexity(),)
     prompts: tuple[str, ...] = ("",)
@@ -290,6 +293,7 @@ class PretrainRecipe(CorpusRecipe):
             peak_at_width=self.peak_at_width,
             update=self.update,
             attend=self.attend,
+            watch=self.watch,
             seed=self.seed,
             then=tuple(Phase(at=at, mixture=mixture) for at, mixture in zip(self.at, later, strict=True)),
             engines=engines_of(self.compute),

@@ -13,7 +13,7 @@ from typing import Any
 from jobs.checkpoints import checkpoint_manifest
 from jobs.command import Invocation, Result, execute
 from jobs.history.erasure import holds
-from jobs.history.exposure import exposures, order_of, steps_of
+from jobs.history.exposure import exposures, order_of, passed_over, steps_of
 from jobs.history.replay import replay
 from pipeline.errors import RequestError
 from pipeline.storage import Store, open_store
@@ -63,7 +63,8 @@ def _documents(store: Store, checkpoint: str | None, step: int) -> dict[str, Any
     manifest = checkpoint_manifest(checkpoint, store)
     if not 0 <= step < steps_of(manifest):
         raise RequestError(f"--step is {step}, and {manifest.address} was trained for {steps_of(manifest)} steps: use 0 and up, below that")
-    return {"checkpoint": manifest.address, "step": step, "documents": order_of(store, manifest).documents_in(step)}
+    found = {"checkpoint": manifest.address, "step": step, "documents": order_of(store, manifest).documents_in(step)}
+    return found | ({"passed_over": True} if step in passed_over(manifest) else {})
 
 
 def _steps(store: Store, checkpoint: str | None, document: str) -> dict[str, Any]:
@@ -93,7 +94,8 @@ def show(result: Result) -> str:
     if "verified" in result:
         return _verified(result["verified"])
     if "documents" in result:
-        return "\n".join([f"{result['checkpoint']} saw in step {result['step']}:", *result["documents"]])
+        did = "passed over" if result.get("passed_over") else "saw"
+        return "\n".join([f"{result['checkpoint']} {did} in step {result['step']}:", *result["documents"]])
     if "ancestry" in result:
         return "\n".join(_made(row) for row in result["ancestry"])
     lines = [f"{checkpoint}: {_seen(steps)}" for checkpoint, steps in result["checkpoints"].items()]

@@ -9,6 +9,7 @@ from pipeline.batches.phases import Stage
 from pipeline.errors import Damaged, RunError
 from pipeline.storage import Store
 from pipeline.tokens.shards import TokenShards
+from pipeline.train.watch import PASSED
 from pipeline.workflow.artifact import Manifest, manifests, read_manifest
 
 KIND = "pretrain"
@@ -71,8 +72,13 @@ def _corpora(store: Store, checkpoint: Manifest, phase: Mapping[str, Any]) -> It
 
 
 def steps_of(checkpoint: Manifest) -> int:
-    """Updates that a checkpoint was trained for."""
+    """Steps that a checkpoint was trained for."""
     return int(checkpoint.facts["steps"])
+
+
+def passed_over(checkpoint: Manifest) -> set[int]:
+    """Those of a checkpoint's steps, from 0, that made no update, so that it saw nothing of their batches."""
+    return set(checkpoint.facts.get(PASSED, ()))
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,10 @@ def exposures(store: Store, document_ids: Sequence[str]) -> Iterator[Exposure]:
     """What every checkpoint in a root has seen of some documents."""
     for checkpoint in manifests(store, KIND):
         try:
-            order, steps = order_of(store, checkpoint), steps_of(checkpoint)
-            found = {document_id: order.steps_of(document_id, steps) for document_id in document_ids}
+            order, steps, passed = order_of(store, checkpoint), steps_of(checkpoint), passed_over(checkpoint)
+            found = {
+                document_id: [step for step in order.steps_of(document_id, steps) if step not in passed] for document_id in document_ids
+            }
             yield Exposure(checkpoint.address, {document_id: seen for document_id, seen in found.items() if seen})
         except (RunError, Damaged) as problem:
             yield Exposure(checkpoint.address, {}, str(problem))

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from jobs.history.exposure import other_corpora, present_order, steps_of
+from jobs.history.exposure import other_corpora, passed_over, present_order, steps_of
 from pipeline.batches.chain import START, extended, row_digests
 from pipeline.batches.order import Order
 from pipeline.errors import RequestError, RunError
 from pipeline.storage import Store
 from pipeline.train.checkpoint import Checkpoint
 from pipeline.train.ledger import CHAIN
+from pipeline.train.watch import PASSED
 from pipeline.workflow.artifact import Manifest
 
 
@@ -34,14 +35,17 @@ def replay(store: Store, checkpoint: Manifest) -> Replayed:
             f"{checkpoint.address} kept no record of its batches, as fine-tunings and runs of earlier versions did not: there is nothing to"
             " compare them with; --step and --document say what the manifests give"
         )
-    order, chain = _order(store, checkpoint), START
-    recorded = {row["step"] - 1: row[CHAIN] for row in Checkpoint(store, checkpoint).metrics()}
+    order, chain, rows = _order(store, checkpoint), START, Checkpoint(store, checkpoint).metrics()
+    recorded, passed = {row["step"] - 1: row[CHAIN] for row in rows}, passed_over(checkpoint)
     for step in range(steps_of(checkpoint)):
-        chain = extended(chain, row_digests(order.batch(step)))
+        if step not in passed:
+            chain = extended(chain, row_digests(order.batch(step)))
         if recorded.get(step) != chain:
             raise RunError(f"{checkpoint.address} {_broken(step, steps_of(checkpoint))}{_why(store, checkpoint)}")
     if checkpoint.facts["batches"] != {"steps": steps_of(checkpoint), CHAIN: chain}:
         raise RunError(f"the manifest of {checkpoint.address} names another chain than its metrics do: one of them was changed")
+    if passed != {row["step"] - 1 for row in rows if PASSED in row}:
+        raise RunError(f"the manifest of {checkpoint.address} names other batches that were passed over than its metrics: one was changed")
     return Replayed(checkpoint.address, steps_of(checkpoint), chain, other_corpora(store, checkpoint))
 
 

@@ -1,5 +1,8 @@
 """Which batches a run has seen, on record: the chain of `pipeline/batches/chain.py`, in every row of metrics that a checkpoint keeps.
 
+A batch that was passed over (see `watch.py`) made no update and is no part of the chain: it is the chain of what was trained on, so it
+commits to which steps were passed over, too. Their numbers are in the rows themselves.
+
 A member notes the digests of its own rows as it trains on them. They are put together when there is something to be saved,
 so that a step costs no exchange.
 """
@@ -12,6 +15,7 @@ from pipeline.batches.chain import START, extended, row_digests
 from pipeline.batches.packing import Batch
 from pipeline.errors import RunError
 from pipeline.train.gang import gather
+from pipeline.train.watch import PASSED
 from pipeline.workflow.step import Member
 
 CHAIN = "chain"
@@ -47,6 +51,7 @@ class Ledger:
         known = next((count for count in range(len(rows), 0, -1) if CHAIN in rows[count - 1]), 0)
         for row, chain in self._chained(rows, known):
             row[CHAIN] = chain
+        self.noted.clear()
 
     def check(self, rows: Sequence[dict[str, Any]], place: str) -> None:
         """Raise RunError unless a checkpoint with these rows of metrics has seen the batches of this run's order: the newest of them."""
@@ -61,9 +66,9 @@ class Ledger:
     def _chained(self, rows: Sequence[dict[str, Any]], known: int) -> Iterator[tuple[dict[str, Any], str]]:
         """The rows behind the first `known` ones, each with the chain after its step."""
         chain, left = rows[known - 1].get(CHAIN, START) if known else START, rows[known:]
-        parts = gather(self.member, [self._digests(row["step"] - 1) for row in left])
+        parts = gather(self.member, [b"" if PASSED in row else self._digests(row["step"] - 1) for row in left])
         for row, *digests in zip(left, *parts, strict=True):
-            chain = extended(chain, b"".join(digests))
+            chain = chain if PASSED in row else extended(chain, b"".join(digests))
             yield row, chain
 
     def _digests(self, step: int) -> bytes:

@@ -6,7 +6,8 @@ members and with any micro-batch, and a resumed run goes on as if it had never s
 A row of metrics: `step` (updates done: its batch is `order.batch(step - 1)`), `tokens` (trained on so far), `loss` (mean over
 the global batch, in nats a predicted token), `learning_rate`, `gradient_norm` (before clipping), `tokens_per_second` (of this step),
 `seconds` (in the loop so far, over all resumptions), `chain` (of the batches so far; see `ledger.py`), `validation_loss` where
-it was measured, and what the model tells beside the loss, such as `z_loss`.
+it was measured, and what the model tells beside the loss, such as `z_loss`. A step that was passed over (see `watch.py`) made no
+update: it has `passed_over`, and None for what is no number.
 """
 
 import json
@@ -18,7 +19,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.batches.packing import Batch
-from pipeline.errors import RunError
 from pipeline.objectives.base import Place, Questions
 from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.engine import Engine
@@ -26,6 +26,7 @@ from pipeline.train.gang import mean
 from pipeline.train.ledger import Ledger
 from pipeline.train.peak import Peak
 from pipeline.train.schedule import Schedule
+from pipeline.train.watch import PASSED, Watcher
 from pipeline.train.z_loss import Besides
 from pipeline.workflow.step import Member
 
@@ -70,6 +71,7 @@ class Loop:
     engine: Engine
     order: BatchOrder
     ledger: Ledger
+    watcher: Watcher
     questions: Questions
     held_out: Batch | None
     member: Member
@@ -78,6 +80,8 @@ class Loop:
     peak: Peak
     besides: Besides = dict
     """What the model tells of its last pass beside the loss; the rows have it as means over the global batch."""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """The metrics of the steps that are done."""
     reported_at: float = -math.inf
     """When the last report was made, on this member's clock."""
     validated: dict[str, float] = field(default_factory=dict)
@@ -85,45 +89,62 @@ class Loop:
 
     def run(self) -> list[dict[str, Any]]:
         """Train to the last step; returns a row of metrics for every step since the first."""
-        resumed = self.checkpoints.resume(self.engine)
-        rows = [json.loads(line) for line in resumed.history.splitlines()]
-        self.ledger.check(rows, resumed.place)
-        begun = time.perf_counter() - (rows[-1]["seconds"] if rows else 0.0)
-        if rows:
-            self._report(rows[-1])
-        for done in range(resumed.steps + 1, self.course.steps + 1):
+        place = self._resume()
+        self.ledger.check(self.rows, place)
+        begun = time.perf_counter() - (self.rows[-1]["seconds"] if self.rows else 0.0)
+        if self.rows:
+            self._report(self.rows[-1])
+        elif self.watcher.watch.act == "rewind":
+            self.checkpoints.save(self.engine, 0, "")
+        while (done := len(self.rows) + 1) <= self.course.steps:
             row = self._step(done)
+            if self.watcher.goes_back(row):
+                self._resume()
+                continue
             if self.held_out is not None and (done % self.course.validate_every == 0 or done == self.course.steps):
                 row["validation_loss"] = self._validate(self.held_out)
                 self.validated = {"validation_loss": row["validation_loss"]}
             row["seconds"] = round(time.perf_counter() - begun, 3)
-            rows.append(row)
+            self.rows.append(row)
             self._report(row)
             if (done % self.course.save_every == 0 or done in self.course.keep_at) and done < self.course.steps:
-                self.ledger.enter(rows)
-                self.checkpoints.save(self.engine, done, json_lines(rows))
+                self.ledger.enter(self.rows)
+                self.checkpoints.save(self.engine, done, json_lines(self.rows))
                 self.member.saved()
-        self.ledger.enter(rows)
-        return rows
+        self.ledger.enter(self.rows)
+        return self.rows
+
+    def _resume(self) -> str:
+        """Go on from the newest checkpoint; returns its place."""
+        resumed = self.checkpoints.resume(self.engine)
+        self.rows = [json.loads(line) for line in resumed.history.splitlines()]
+        return resumed.place
 
     def _step(self, done: int) -> dict[str, Any]:
         """One update, after which `done` steps are done; its metrics."""
+        if done in self.watcher.passed:
+            return dict(self.watcher.passed[done])
         started = time.perf_counter()
         rate = self.course.schedule.rate(done - 1, self.course.steps, self.course.rising)
         told = {name: mean(self.member, self.engine.device, value) for name, value in self._gradients(done - 1).items()}
         loss = told.pop("loss")
-        self._check("loss", loss, done)
-        norm = self.engine.step(rate)
-        self._check("gradient norm", norm, done)
-        tokens = self.course.batch * self.course.context
+        norm, wrong = math.nan, self.watcher.watch.of_loss(loss, self.rows)
+        if wrong is None:
+            norm = self.engine.step(rate)
+            wrong = self.watcher.watch.of_norm(norm)
+        else:
+            self.engine.drop()
+        passed = {} if wrong is None else {PASSED: self.watcher.note(done, wrong, self.rows)}
+        tokens, before = self.course.batch * self.course.context, self.rows[-1]["tokens"] if self.rows else 0
         return {
             "step": done,
-            "tokens": done * tokens,
-            "loss": loss,
+            "tokens": before if passed else before + tokens,
+            "loss": loss if math.isfinite(loss) else None,
             "learning_rate": rate,
-            "gradient_norm": norm,
-            **told,
+            "gradient_norm": norm if math.isfinite(norm) else None,
+            **{name: value if math.isfinite(value) else None for name, value in told.items()},
             "tokens_per_second": round(tokens / (time.perf_counter() - started), 1),
+            **passed,
         }
 
     def _gradients(self, step: int) -> dict[str, float]:
@@ -156,12 +177,6 @@ class Loop:
                 rows = slice(start, min(start + self.course.micro_batch, count))
                 summed += self.engine.loss(*self._inputs(batch, rows, None)).item() * (rows.stop - rows.start)
         return summed / count
-
-    def _check(self, name: str, value: float, done: int) -> None:
-        if not math.isfinite(value):
-            raise RunError(
-                f"the {name} is {value} in step {done}: lower schedule.peak (now {self.course.schedule.peak}) or lengthen schedule.warmup"
-            )
 
     def _report(self, row: Mapping[str, Any]) -> None:
         """Tell of the first step, the last, and now and then of one between."""

@@ -31,6 +31,7 @@ from pipeline.train.plain import PlainEngines
 from pipeline.train.prices import Prices
 from pipeline.train.schedule import Schedule
 from pipeline.train.validation import LOOKS, held_out_windows
+from pipeline.train.watch import PASSED, Watch, Watcher, passed_over
 from pipeline.train.z_loss import Besides, weigh_logits
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.fingerprint import execution, later
@@ -50,7 +51,8 @@ class Pretrain(Step[Checkpoint]):
 
     Facts: `steps`, `tokens`, `loss` {"first", "last"}, `tokens_per_second` (over all steps), `mfu`, `peak` (of one worker's
     device: operations a second, where the figure is from, and its name), `parameters`, `workers`, `flops_per_token`,
-    `batches` {"steps", "chain"} (which data was seen, in which order; see `pipeline/batches/chain.py`).
+    `batches` {"steps", "chain"} (which data was seen, in which order; see `pipeline/batches/chain.py`), and where batches were passed
+    over (see `watch.py`) `passed_over`, their numbers from 0.
     """
 
     artifact: ClassVar[type[Artifact]] = Checkpoint
@@ -76,6 +78,8 @@ class Pretrain(Step[Checkpoint]):
     """What takes the place of `mixture` from later steps on."""
     trunk: int | None = later(None)
     """The token budget of a longer run of the same recipe, with a schedule of wsd, whose warm-up and level part are this one's too."""
+    watch: Watch = later(Watch())
+    """What is done where a step goes wrong."""
     engines: Engines = execution(PlainEngines())
     workers: int = execution(1)
     """Processes of the gang."""
@@ -222,6 +226,7 @@ class Pretrain(Step[Checkpoint]):
             engine=engine,
             order=order,
             ledger=Ledger(read=order.batch, batch=self.batch, context=self.context, member=member),
+            watcher=self._watcher(unit, order, member),
             questions=self._questions(lexicon),
             held_out=held_out_windows(order.shards, self.context, self._longest),  # of the first phase: one curve over all of them
             member=member,
@@ -230,6 +235,11 @@ class Pretrain(Step[Checkpoint]):
             peak=peak(engine.device, self.update.precision),
             besides=besides,
         )
+
+    def _watcher(self, unit: Unit, order: Order, member: Member) -> Watcher:
+        folder = f"{self.address}/watch/{self._basis(unit)}"
+        remedy = f"lower schedule.peak (now {self._rates.peak}) or lengthen schedule.warmup"
+        return Watcher(self.watch, self.steps, order.documents_in, unit.store, folder, member.rank == 0, remedy)
 
     def _checkpoints(self, unit: Unit, member: Member) -> Checkpoints:
         """Where checkpoints to resume from lie: this run's own, and those of the runs that begin as it does."""
@@ -249,16 +259,20 @@ class Pretrain(Step[Checkpoint]):
 
     def _checkpoints_folders(self, unit: Unit) -> tuple[str, str]:
         """Of those that go when the run is done, and of those that stay. Checkpoints of other code or of other input bytes do not count."""
-        basis = code_digest(code_of(self) | {path: unit.open(step).manifest.content for path, step in self.inputs.items()})
+        basis = self._basis(unit)
         return f"{self.address}/work/checkpoints/{basis}", f"{self.address}/kept/{basis}"
 
+    def _basis(self, unit: Unit) -> str:
+        """A digest of the code and of the input bytes."""
+        return code_digest(code_of(self) | {path: unit.open(step).manifest.content for path, step in self.inputs.items()})
+
     def _facts(self, loop: Loop, rows: Sequence[dict[str, Any]], export: Export) -> dict[str, Any]:
-        step_tokens = self.batch * self.context
+        step_tokens, passed, trained = self.batch * self.context, passed_over(rows), [row for row in rows if PASSED not in row]
         pace = round(len(rows) * step_tokens / sum(step_tokens / row["tokens_per_second"] for row in rows), 1)
         return {
             "steps": self.steps,
-            "tokens": self.steps * step_tokens,
-            "loss": {"first": rows[0]["loss"], "last": rows[-1]["loss"]},
+            "tokens": len(trained) * step_tokens,
+            "loss": {"first": trained[0]["loss"], "last": trained[-1]["loss"]},
             "tokens_per_second": pace,
             "mfu": mfu(pace, loop.flops_per_token, loop.peak, loop.member.size),
             "peak": asdict(loop.peak),
@@ -266,6 +280,7 @@ class Pretrain(Step[Checkpoint]):
             "workers": loop.member.size,
             "flops_per_token": loop.flops_per_token,
             "batches": {"steps": len(rows), "chain": rows[-1][CHAIN]},
+            **({PASSED: passed} if passed else {}),
         }
 
     def _write_model(self, unit: Unit, export: Export, order: Order, lexicon: Lexicon, facts: Facts) -> None:

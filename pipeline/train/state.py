@@ -80,6 +80,8 @@ def load_parts(folder: Path, parts: Iterable[Part], optimizer: "Optimizer") -> N
         for part in parts:
             part.fill(part.holder, saved.read(WEIGHT, part))
             state = optimizer.state[part.holder]
+            if not saved.keys(part.name):
+                state.clear()  # saved before the first update
             for key in saved.keys(part.name):
                 if key == COUNT:
                     state[key] = saved.count(part.name).to(part.holder.device)

@@ -133,7 +133,7 @@ def test_of_a_long_run_the_newest_steps_are_read_again(order: Order, monkeypatch
     assert read == [6, 7, 8]
 
 
-def test_a_batch_that_was_passed_over_is_read_for_the_record(order: Order) -> None:
+def test_a_batch_that_was_not_noted_is_read_for_the_record(order: Order) -> None:
     kept, rows = ledger(order, Lone()), [{"step": step + 1} for step in range(3)]
     kept.note(0, order.batch(0))
     kept.note(2, order.batch(2))
