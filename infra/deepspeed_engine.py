@@ -17,7 +17,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from infra.zero_state import loading, optimizer_of, parts_of
 from pipeline.errors import RequestError
 from pipeline.train.engine import Engine, Holding, Update
 from pipeline.train.plain import own_device
-from pipeline.train.state import load_parts, save_parts
+from pipeline.train.state import copied_parts, load_parts, save_parts
 from pipeline.workflow.step import Member
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
@@ -149,6 +149,13 @@ class DeepSpeedEngine:
 
         if self.zero or distributed.get_rank() == 0:
             save_parts(folder, distributed.get_rank(), parts_of(self.engine, self.zero), optimizer_of(self.engine, self.zero))
+
+    def copied(self) -> Callable[[Path], None]:
+        from torch import distributed
+
+        rank = distributed.get_rank()
+        parts, optimizer = parts_of(self.engine, self.zero), optimizer_of(self.engine, self.zero)
+        return copied_parts(rank, parts, optimizer) if self.zero or rank == 0 else lambda _: None
 
     def load(self, folder: Path) -> None:
         with _quiet(), loading(self.engine, self.zero):

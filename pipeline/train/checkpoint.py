@@ -9,13 +9,14 @@ one is done, lies outside `work`, in `kept/BASIS/`, and stays.
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import Damaged, RunError
-from pipeline.storage import Store, checksum_of
+from pipeline.storage import LocalStore, Store, checksum_of
 from pipeline.train.engine import Engine
 from pipeline.train.gang import gather
 from pipeline.workflow.artifact import Artifact, FileEntry
@@ -109,18 +110,34 @@ class Checkpoints:
 
     def save(self, engine: Engine, steps: int, history: str) -> None:
         """Keep the gang's state after `steps` steps; older checkpoints go once this one is whole."""
+        parts = gather(self.member, self.write(engine.save, steps, history))
+        if self.member.rank == 0:
+            self.commit(steps, parts)
+
+    def write(self, save: Callable[[Path], None], steps: int, history: str) -> tuple[FileEntry, ...]:
+        """Store this member's part of a checkpoint, which `save` writes into a folder; it counts once all parts are committed."""
         with tempfile.TemporaryDirectory(prefix="millrace-") as local:
             state = Path(local, STATE)
             state.mkdir()
-            engine.save(state)
+            save(state)
             if self.member.rank == 0:
                 Path(local, HISTORY).write_text(history)
-            mine = self._upload(Path(local), place := self._place(steps))
-        parts = gather(self.member, mine)
-        if self.member.rank == 0:
-            saved = Saved(steps, self.layout, _merged(parts))
-            self.store.put_new(f"{place}/{MANIFEST}", saved.to_json())
+            return self._upload(Path(local), self._place(steps))
+
+    def commit(self, steps: int, parts: Sequence[Sequence[FileEntry]]) -> None:
+        """Make a checkpoint of the parts that all members wrote, and let older ones go. For the first member alone."""
+        saved = Saved(steps, self.layout, _merged(parts))
+        self.store.put_new(f"{self._place(steps)}/{MANIFEST}", saved.to_json())
+        try:
             self._prune()
+        except (OSError, RunError) as problem:
+            log.warning("older checkpoints than that of %d steps stay behind: %s", steps, problem)
+
+    def discard(self, steps: int) -> None:
+        """Remove what there is of a checkpoint that was not committed. For the first member alone; what cannot be removed does no harm."""
+        with suppress(OSError, RunError):
+            if self.store.size(f"{(place := self._place(steps))}/{MANIFEST}") is None:
+                self._remove(place)
 
     def resume(self, engine: Engine) -> Resumed:
         """Load the newest whole checkpoint into the engine, if there is one, whichever gang and engine left it."""
@@ -141,12 +158,14 @@ class Checkpoints:
 
     def _upload(self, local: Path, target: str) -> tuple[FileEntry, ...]:
         """Store files under names that begin with their checksum, so that no half checkpoint is in the way."""
-        entries = []
+        entries, mode = [], Path(local, STATE).stat().st_mode & 0o666  # what this process lets others read; safetensors lets nobody
+        put_new = self.store.adopt_new if isinstance(self.store, LocalStore) else self.store.put_new
         for place in sorted(place for place in local.rglob("*") if place.is_file()):
             checksum = checksum_of(place)
             path = f"{checksum.removeprefix('sha256:')[:12]}/{place.relative_to(local).as_posix()}"
             entry = FileEntry(path, place.stat().st_size, checksum)
-            self.store.put_new(f"{target}/{entry.path}", place)
+            place.chmod(mode)
+            put_new(f"{target}/{entry.path}", place)
             entries.append(entry)
         return tuple(entries)
 

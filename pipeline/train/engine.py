@@ -4,6 +4,7 @@ Models are single-device code; an engine wraps one for a gang of processes. The 
 (`plain.py`) is the oracle that every other engine is compared with.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -66,6 +67,9 @@ class Engine(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write all that `load` needs to go on bit for bit; every member writes its own files into `folder`."""
+
+    def copied(self) -> Callable[[Path], None]:
+        """`save` in two halves: copy the state into host memory; what is returned writes the copy, in any thread, later."""
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote in the members of a gang of any size, under any engine."""

@@ -6,8 +6,9 @@ members and with any micro-batch, and a resumed run goes on as if it had never s
 A row of metrics: `step` (updates done: its batch is `order.batch(step - 1)`), `tokens` (trained on so far), `loss` (mean over
 the global batch, in nats a predicted token), `learning_rate`, `gradient_norm` (before clipping), `tokens_per_second` (of this step),
 `seconds` (in the loop so far, over all resumptions), `chain` (of the batches so far; see `ledger.py`), `validation_loss` where
-it was measured, and what the model tells beside the loss, such as `z_loss`. A step that was passed over (see `watch.py`) made no
-update: it has `passed_over`, and None for what is no number.
+it was measured, and what the model tells beside the loss, such as `z_loss`; `save_seconds` where a save held up training for so long,
+and `save_failed` where one was found to have failed (see `saves.py`). A step that was passed over (see `watch.py`) made no update: it
+has `passed_over`, and None for what is no number.
 """
 
 import json
@@ -19,12 +20,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.batches.packing import Batch
+from pipeline.errors import RunError
 from pipeline.objectives.base import Place, Questions
-from pipeline.train.checkpoint import Checkpoints
 from pipeline.train.engine import Engine
 from pipeline.train.gang import mean
 from pipeline.train.ledger import Ledger
 from pipeline.train.peak import Peak
+from pipeline.train.saves import Saves
 from pipeline.train.schedule import Schedule
 from pipeline.train.watch import PASSED, Watcher
 from pipeline.train.z_loss import Besides
@@ -75,7 +77,7 @@ class Loop:
     questions: Questions
     held_out: Batch | None
     member: Member
-    checkpoints: Checkpoints
+    saves: Saves
     flops_per_token: int
     peak: Peak
     besides: Besides = dict
@@ -95,30 +97,48 @@ class Loop:
         if self.rows:
             self._report(self.rows[-1])
         elif self.watcher.watch.act == "rewind":
-            self.checkpoints.save(self.engine, 0, "")
-        while (done := len(self.rows) + 1) <= self.course.steps:
-            row = self._step(done)
-            if self.watcher.goes_back(row):
-                self._resume()
-                continue
-            if self.held_out is not None and (done % self.course.validate_every == 0 or done == self.course.steps):
-                row["validation_loss"] = self._validate(self.held_out)
-                self.validated = {"validation_loss": row["validation_loss"]}
-            row["seconds"] = round(time.perf_counter() - begun, 3)
-            self.rows.append(row)
-            self._report(row)
-            if (done % self.course.save_every == 0 or done in self.course.keep_at) and done < self.course.steps:
-                self.ledger.enter(self.rows)
-                self.checkpoints.save(self.engine, done, json_lines(self.rows))
-                self.member.saved()
+            self._save(0)
+        with self.saves:
+            while (done := len(self.rows) + 1) <= self.course.steps:
+                row = self._step(done)
+                if self.watcher.goes_back(row):
+                    self._go_back()
+                else:
+                    self._enter(row, begun)
         self.ledger.enter(self.rows)
         return self.rows
 
     def _resume(self) -> str:
         """Go on from the newest checkpoint; returns its place."""
-        resumed = self.checkpoints.resume(self.engine)
+        resumed = self.saves.checkpoints.resume(self.engine)
         self.rows = [json.loads(line) for line in resumed.history.splitlines()]
         return resumed.place
+
+    def _go_back(self) -> None:
+        """Go on from the newest checkpoint once more. Raises RunError where there is none."""
+        self.saves.finish()
+        if not self._resume():
+            raise RunError("there is no checkpoint to go back to: see why none could be saved, or use skip as watch.act")
+
+    def _enter(self, row: dict[str, Any], begun: float) -> None:
+        """Put a step's metrics on record, and what is to be done after it: look at the held-out loss, save, and report."""
+        done = row["step"]
+        if self.held_out is not None and (done % self.course.validate_every == 0 or done == self.course.steps):
+            row["validation_loss"] = self._validate(self.held_out)
+            self.validated = {"validation_loss": row["validation_loss"]}
+        row["seconds"] = round(time.perf_counter() - begun, 3)
+        row |= self.saves.look()
+        self.rows.append(row)
+        if (done % self.course.save_every == 0 or done in self.course.keep_at) and done < self.course.steps:
+            row |= self._save(done)
+        self._report(row)
+
+    def _save(self, done: int) -> Mapping[str, Any]:
+        """Begin to save; returns what the metrics say of that, but those that are saved do not."""
+        begun = time.perf_counter()
+        self.ledger.enter(self.rows)
+        told = self.saves.begin(self.engine, done, json_lines(self.rows))
+        return {**told, "save_seconds": round(time.perf_counter() - begun, 4)}
 
     def _step(self, done: int) -> dict[str, Any]:
         """One update, after which `done` steps are done; its metrics."""
@@ -134,7 +154,7 @@ class Loop:
             wrong = self.watcher.watch.of_norm(norm)
         else:
             self.engine.drop()
-        passed = {} if wrong is None else {PASSED: self.watcher.note(done, wrong, self.rows)}
+        passed = {} if wrong is None else self._note(done, wrong)
         tokens, before = self.course.batch * self.course.context, self.rows[-1]["tokens"] if self.rows else 0
         return {
             "step": done,
@@ -146,6 +166,11 @@ class Loop:
             "tokens_per_second": round(tokens / (time.perf_counter() - started), 1),
             **passed,
         }
+
+    def _note(self, done: int, wrong: str) -> Mapping[str, Any]:
+        """Write down what is wrong with a step. Where the run ends by it, every member is here: what was to be saved is saved first."""
+        told = self.saves.finish()
+        return {**told, PASSED: self.watcher.note(done, wrong, self.rows)}
 
     def _gradients(self, step: int) -> dict[str, float]:
         """Add the gradients of this member's rows of the global batch; their mean `loss`, and that of what is told beside it."""

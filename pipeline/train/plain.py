@@ -4,13 +4,14 @@ Every member holds the whole model. Weights and moments are in fp32; with bf16, 
 """
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.train.engine import Engine, Holding, Update
-from pipeline.train.state import load_parts, save_parts, whole_parts
+from pipeline.train.state import copied_parts, load_parts, save_parts, whole_parts
 from pipeline.workflow.step import Member
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
@@ -75,6 +76,9 @@ class PlainEngine:
         """The members' states are equal, so the first one's is the gang's."""
         if self.member.rank == 0:
             save_parts(folder, 0, whole_parts(self.model), self.optimizer)
+
+    def copied(self) -> Callable[[Path], None]:
+        return copied_parts(0, whole_parts(self.model), self.optimizer) if self.member.rank == 0 else lambda _: None
 
     def load(self, folder: Path) -> None:
         load_parts(folder, whole_parts(self.model), self.optimizer)

@@ -29,6 +29,7 @@ from pipeline.train.loop import Course, Loop, json_lines, mfu
 from pipeline.train.peak import peak
 from pipeline.train.plain import PlainEngines
 from pipeline.train.prices import Prices
+from pipeline.train.saves import Saves
 from pipeline.train.schedule import Schedule
 from pipeline.train.validation import LOOKS, held_out_windows
 from pipeline.train.watch import PASSED, Watch, Watcher, passed_over
@@ -230,7 +231,7 @@ class Pretrain(Step[Checkpoint]):
             questions=self._questions(lexicon),
             held_out=held_out_windows(order.shards, self.context, self._longest),  # of the first phase: one curve over all of them
             member=member,
-            checkpoints=self._checkpoints(unit, member),
+            saves=Saves(self._checkpoints(unit, member)),
             flops_per_token=self.model.flops_for(self.objective, lexicon.size, self.context),
             peak=peak(engine.device, self.update.precision),
             besides=besides,

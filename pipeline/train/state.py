@@ -7,7 +7,7 @@ goes on bit for bit.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +59,18 @@ def whole_parts(model: "nn.Module") -> Iterator[Part]:
 
 def save_parts(folder: Path, rank: int, parts: Iterable[Part], optimizer: "Optimizer") -> None:
     """Write a member's parts into a file of its own."""
-    from safetensors.torch import save_file
+    _write(folder, rank, *_named(parts, optimizer))
 
+
+def copied_parts(rank: int, parts: Iterable[Part], optimizer: "Optimizer") -> Callable[[Path], None]:
+    """Copy a member's parts into host memory; what is returned writes them into a folder as `save_parts` does, in any thread."""
+    tensors, starts = _named(parts, optimizer)
+    copies = {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
+    return lambda folder: _write(folder, rank, copies, starts)
+
+
+def _named(parts: Iterable[Part], optimizer: "Optimizer") -> "tuple[dict[str, Tensor], dict[str, int]]":
+    """The tensors of a member's parts, and where the parts begin."""
     tensors: dict[str, Tensor] = {}
     starts: dict[str, int] = {}
     for part in parts:
@@ -68,7 +78,19 @@ def save_parts(folder: Path, rank: int, parts: Iterable[Part], optimizer: "Optim
         tensors[f"{WEIGHT}.{part.name}"] = part.cut(part.holder)
         for key, value in optimizer.state[part.holder].items():
             tensors[f"{key}.{part.name}"] = value.clone() if key == COUNT else part.cut(value)
-    save_file(tensors, folder / FILE.format(f"{rank:05d}"), metadata={"starts": json.dumps(starts)})
+    return tensors, starts
+
+
+def _write(folder: Path, rank: int, tensors: "dict[str, Tensor]", starts: dict[str, int]) -> None:
+    """Write a member's file. Raises OSError where there is no room for it."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    place = folder / FILE.format(f"{rank:05d}")
+    try:
+        save_file(tensors, place, metadata={"starts": json.dumps(starts)})
+    except SafetensorError as problem:
+        raise OSError(f"{place} cannot be written: {problem}") from problem
 
 
 def load_parts(folder: Path, parts: Iterable[Part], optimizer: "Optimizer") -> None:

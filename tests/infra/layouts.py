@@ -38,12 +38,13 @@ def recipe(engines: Engines, workers: int) -> Pretrain:
 def begin(root: Path, engines: Engines, member: Lone) -> None:
     """Train until the plug is pulled in step 8: a checkpoint of five steps is left."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Loop, "_step", lambda loop, done: PLAIN_STEP(loop, done) if done < 8 else _pull())
+        patch.setattr(Loop, "_step", lambda loop, done: PLAIN_STEP(loop, done) if done < 8 else _pull(loop))
         with pytest.raises(PulledPlug):
             train(root, engines, member)
 
 
-def _pull() -> None:
+def _pull(loop: Loop) -> None:
+    loop.saves.finish()
     raise PulledPlug
 
 

@@ -86,7 +86,9 @@ def finished(folder: Path, engine: str, name: str, poison: Poison) -> tuple[byte
     root = folder / f"{engine}-{name}" / recipe(engine, RUNS[name][0], poison.words, 2).address
     (metrics,), (model,) = (root / "metrics").iterdir(), (root / "model").iterdir()
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
-    return weights_of(model), [{name: row[name] for name in row if name not in ("seconds", "tokens_per_second")} for row in rows]
+    return weights_of(model), [
+        {name: row[name] for name in row if name not in ("seconds", "tokens_per_second", "save_seconds")} for row in rows
+    ]
 
 
 @pytest.mark.slow
