@@ -55,12 +55,18 @@ class Saved:
     files: tuple[FileEntry, ...]
 
     def to_json(self) -> bytes:
-        return (json.dumps(asdict(self), indent=1) + "\n").encode()
+        """With a checksum of itself, since nothing else vouches for a manifest."""
+        fields = asdict(self)
+        return (json.dumps(fields | {"checksum": checksum_of(json.dumps(fields).encode())}, indent=1) + "\n").encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "Saved":
+        """Raises Damaged for what is not, byte for byte, what was written, and what its parts raise where it is nothing like it."""
         fields = json.loads(data)
-        return cls(fields["steps"], fields["layout"], tuple(FileEntry(**entry) for entry in fields["files"]))
+        saved = cls(fields["steps"], fields["layout"], tuple(FileEntry(**entry) for entry in fields["files"]))
+        if saved.to_json() != data:
+            raise Damaged("its manifest is not as it was written")
+        return saved
 
 
 @dataclass(frozen=True)
@@ -174,12 +180,15 @@ class Checkpoints:
 
     def _newest(self) -> Found | None:
         """The newest whole checkpoint, of this run or of an earlier one."""
+        there = any(self._there(folder) for folder in self._own)
         own = [found for folder in self._own if (found := self._whole(folder, None)) is not None]
         others = [(folder, run.until) for run in self.earlier for folder in run.folders]
         taken = [found for folder, until in others if (found := self._whole(folder, until)) is not None]
         newest = max([*own, *taken], key=lambda found: found.saved.steps, default=None)
         if newest is not None and newest not in own:
             log.info("training goes on from %s", newest.place)
+        elif newest is None and there:
+            log.warning("no checkpoint is whole: training begins with the first step")
         elif newest is None and self.earlier:
             runs = ", nor ".join(f"up to step {run.until} in {run.run}" for run in self.earlier)
             log.warning("there is no checkpoint to go on from %s: training begins with the first step", runs)
@@ -193,6 +202,8 @@ class Checkpoints:
                 continue
             try:
                 saved = Saved.from_json(self.store.get(f"{place}/{MANIFEST}"))
+                if saved.steps != steps:
+                    raise Damaged(f"its manifest is that of {saved.steps} steps")
                 for entry in saved.files:
                     self._fetch(place, entry)
             except FileNotFoundError:
