@@ -2,13 +2,9 @@
 
 import dataclasses
 import json
-import random
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +22,7 @@ from pipeline.train.schedule import Schedule
 from pipeline.workflow.events import Event, Reported
 from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
-from tests.train.tiny import TEXTS, pretrain, weights_of
+from tests.train.tiny import TEXTS, pretrain
 
 Build = Callable[[Any], Checkpoint]
 
@@ -180,35 +176,3 @@ def test_a_run_that_failed_goes_on_where_it_was(build: Build, store: Store, monk
 def test_two_corpora_are_mixed_by_weight(build: Build) -> None:
     mixed = pretrain(steps=3, mixture=(Weighted(pretrain().mixture[0].tokens, 3.0), Weighted(pretrain().mixture[0].tokens, 1.0, "here")))
     assert build(mixed).facts["steps"] == 3
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_it_ends_in_the_same_losses_and_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
-    steps, step = 500, pretrain(steps=500)
-    undisturbed = _trained(tmp_path / "undisturbed", step)
-    for _ in range(3):
-        _kill_after_a_checkpoint(tmp_path / "killed", step.address, steps)
-    assert not (tmp_path / "killed" / step.address / "manifest.json").exists(), "killed before it was done"
-    killed = _trained(tmp_path / "killed", step)
-    assert weights_of(killed.model) == weights_of(undisturbed.model)
-    assert [(row["step"], row["loss"]) for row in killed.metrics()] == [(row["step"], row["loss"]) for row in undisturbed.metrics()]
-
-
-def _trained(root: Path, step: Any) -> Checkpoint:
-    store = open_store(str(root))
-    return Checkpoint(store, run([step], store, InlineExecutor()).manifests[step.address])
-
-
-def _kill_after_a_checkpoint(root: Path, address: str, steps: int) -> None:
-    """Start a driver, and kill it at some moment after it left a checkpoint of its own."""
-    before = _checkpoints(root, address)
-    driver = subprocess.Popen([sys.executable, "-m", "tests.train.killed", str(root), str(steps)])
-    while _checkpoints(root, address) <= before and driver.poll() is None:
-        time.sleep(0.005)
-    time.sleep(random.uniform(0, 0.1))
-    driver.send_signal(signal.SIGKILL)
-    assert driver.wait() == -signal.SIGKILL
-
-
-def _checkpoints(root: Path, address: str) -> set[str]:
-    return {place.parent.name for place in (root / address / "work" / "checkpoints").glob("*/step-*/manifest.json")}
