@@ -8,6 +8,7 @@ one is done, lies outside `work`, in `kept/BASIS/`, and stays.
 
 import json
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from pipeline.errors import Damaged, RunError
 from pipeline.storage import LocalStore, Store, checksum_of
 from pipeline.train.engine import Engine
 from pipeline.train.gang import gather
+from pipeline.train.scratch import scratch
 from pipeline.workflow.artifact import Artifact, FileEntry
 from pipeline.workflow.step import Member
 
@@ -122,13 +124,12 @@ class Checkpoints:
 
     def write(self, save: Callable[[Path], None], steps: int, history: str) -> tuple[FileEntry, ...]:
         """Store this member's part of a checkpoint, which `save` writes into a folder; it counts once all parts are committed."""
-        with tempfile.TemporaryDirectory(prefix="millrace-") as local:
-            state = Path(local, STATE)
-            state.mkdir()
+        with scratch() as local:
+            (state := local / STATE).mkdir()
             save(state)
             if self.member.rank == 0:
-                Path(local, HISTORY).write_text(history)
-            return self._upload(Path(local), self._place(steps))
+                (local / HISTORY).write_text(history)
+            return self._upload(local, self._place(steps))
 
     def commit(self, steps: int, parts: Sequence[Sequence[FileEntry]]) -> None:
         """Make a checkpoint of the parts that all members wrote, and let older ones go. For the first member alone."""
@@ -236,6 +237,8 @@ class Checkpoints:
         self.store.delete(f"{place}/{MANIFEST}")  # first, so that no manifest names what is gone
         for entry in list(self.store.list(place)):
             self.store.delete(entry.path)
+        if isinstance(self.store, LocalStore):
+            shutil.rmtree(Path(self.store.url, place), ignore_errors=True)  # what a killed process was writing is in no listing
 
     def _there(self, folder: str) -> list[int]:
         """The steps of which there is anything in a folder, in order."""
