@@ -101,7 +101,7 @@ class Words:
             case Started(step):
                 yield self._clean("start", name=step.address, job_type=step.name(), group=self.group, config=step.recipe)
             case Reported(_, metrics):
-                yield self._clean("log", metrics={name: value for name, value in metrics.items() if isinstance(value, int | float)})
+                yield self._clean("log", metrics={name: value for name, value in flat(metrics).items() if isinstance(value, int | float)})
             case Skipped(step, manifest):
                 self.known[step.address] = self._artifact(step, manifest)
             case Built(step, manifest):

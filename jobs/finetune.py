@@ -13,7 +13,7 @@ from typing import Any
 from jobs.command import Invocation, Result, execute
 from jobs.finetuning import FinetuneRecipe, check_request
 from jobs.grid import combinations, with_settings
-from jobs.launch import carry_out, outcome_result, planned, report_page, show_plan
+from jobs.launch import carry_out, outcome_result, planned, report_page, show_cost, show_plan
 from pipeline.errors import RequestError
 from pipeline.finetune.finetune import Finetune
 from pipeline.storage import Store, open_store
@@ -59,7 +59,7 @@ def finetune(invocation: Invocation[FinetuneRecipe]) -> Result:
 def _result(target: Finetune, manifests: Mapping[str, Manifest], store: Store) -> dict[str, Any]:
     """What the contract says of a fine-tuned model."""
     facts, read, shown = (manifests[step.address].facts for step in (target, target.train, target.windows))
-    told = ("steps", "best_step", "tokens_per_second", "loss", "parameters", "trained_parameters", "labels", "validation", "test")
+    told = ("steps", "best_step", "tokens_per_second", "loss", "parameters", "trained_parameters", "labels")
     return {
         "examples": {
             "read": read["read"],
@@ -69,7 +69,7 @@ def _result(target: Finetune, manifests: Mapping[str, Manifest], store: Store) -
         },
         "artifact": target.address,
         "checkpoint": str(open_artifact(store, target).folder("model")),
-        **{name: facts[name] for name in told if name in facts},
+        **{name: facts[name] for name in (*told, "validation", "test", "economy") if name in facts},
     }
 
 
@@ -84,6 +84,7 @@ def show(result: Result) -> str:
     lines += [f"{_settings(tried)}: {_scores(tried['validation'])}" for tried in result.get("grid", ())]
     lines += [f"best of {result['steps']:,} steps: step {result['best_step']:,}"]
     lines += [f"{name}: {_scores(result[name])}" for name in ("validation", "test") if name in result]
+    lines += show_cost(result)
     return "\n".join([*lines, f"model:  {result['checkpoint']}", f"report: {result['report']}"])
 
 

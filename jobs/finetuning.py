@@ -93,6 +93,7 @@ class FinetuneRecipe:
             workers=self.compute.workers,
             micro_batch=self.compute.micro_batch,
             save_every=self.compute.save_every,
+            prices=self.compute.price_list,
         )
 
     def _examples(self, locations: tuple[str, ...]) -> ReadExamples:

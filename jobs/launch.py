@@ -10,6 +10,7 @@ from typing import Any
 from infra.lineage import WandbLineage
 from infra.ray_cluster import check_cluster, cluster
 from jobs.command import Options
+from pipeline.report.economy import cost_in_words
 from pipeline.report.page import write_report
 from pipeline.storage import LocalStore, Store, open_store
 from pipeline.tokens.tokenize import Tokenize
@@ -113,6 +114,11 @@ def report_page(targets: Sequence[Step[Any]], options: Options) -> str:
 def outcome_result(outcome: Outcome) -> dict[str, Any]:
     """What every job reports."""
     return {"built": list(outcome.built), "skipped": list(outcome.skipped)}
+
+
+def show_cost(result: Mapping[str, Any]) -> list[str]:
+    """What a training cost, in a line; none of one from before that was counted."""
+    return [f"cost:   {cost_in_words(result['economy'])}"] if "economy" in result else []
 
 
 def show_corpus(result: Mapping[str, Any]) -> str:

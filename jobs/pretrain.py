@@ -14,7 +14,7 @@ from jobs.estimating import Forecast, Planning, show_estimate
 from jobs.history.prospect import Prospect, as_it_was
 from jobs.history.states import State, folder_of, ingests_of, latest, tokenizer_of
 from jobs.history.tombstones import read_tombstones
-from jobs.launch import carry_out, corpus_result, outcome_result, planned, report_page, show_corpus, show_plan
+from jobs.launch import carry_out, corpus_result, outcome_result, planned, report_page, show_corpus, show_cost, show_plan
 from jobs.recipe import PretrainRecipe
 from pipeline.errors import RequestError
 from pipeline.storage import Store, open_store
@@ -91,7 +91,7 @@ def training_result(recipe: PretrainRecipe, outcome: Outcome, root: str) -> dict
     folder = open_artifact(open_store(root), recipe.checkpoint).folder("model")
     return {
         "checkpoint": str(folder),
-        **{name: facts[name] for name in ("steps", "tokens_per_second", "loss", "mfu", "parameters")},
+        **{name: facts[name] for name in ("steps", "tokens_per_second", "loss", "mfu", "parameters", "economy") if name in facts},
         "validation": dict(scores.get("perplexity") or next(iter(scores.values()))),
         "samples": samples,
     }
@@ -105,6 +105,7 @@ def show(result: Result) -> str:
     lines = [show_corpus(result), f"validation: {_validated(validation)}"]
     for sample in result["samples"]:
         lines += ["── a sample ──", sample["prompt"] + sample["text"], "──"]
+    lines += show_cost(result)
     return "\n".join([*lines, f"model:  {result['checkpoint']}", f"report: {result['report']}"])
 
 

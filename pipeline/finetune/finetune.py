@@ -15,11 +15,15 @@ from pipeline.finetune.reader import Reader, labels_for
 from pipeline.finetune.saving import save_model
 from pipeline.finetune.windows import Windows, is_held_out
 from pipeline.metrics.totals import summed, with_intervals
+from pipeline.train.attempts import Attempts
 from pipeline.train.checkpoint import METRICS, MODEL, Checkpoint, Checkpoints
+from pipeline.train.economy import Economy
 from pipeline.train.engine import Engines, Update
 from pipeline.train.loop import json_lines
+from pipeline.train.peak import name_of
 from pipeline.train.plain import PlainEngines
 from pipeline.train.pretrain import repeatable
+from pipeline.train.prices import Prices
 from pipeline.train.schedule import Schedule
 from pipeline.workflow.artifact import Artifact
 from pipeline.workflow.fingerprint import Json, execution
@@ -46,7 +50,8 @@ class Finetune(Step[Checkpoint]):
 
     Facts: `steps` (done), `best_step`, `loss` {"first", "last"}, `tokens_per_second`, `parameters`, `trained_parameters`, `workers`,
     `labels`, `validation` and `test`: {metric: value, metric_low, metric_high (95 % by bootstrap), "n": rows}, and of tasks that have
-    them, `signatures` {metric: how it was measured}.
+    them, `signatures` {metric: how it was measured}; and `economy` (what it cost, with the checkpoint's own; see
+    `pipeline/train/economy.py`).
     """
 
     artifact: ClassVar[type[Artifact]] = Checkpoint
@@ -84,6 +89,8 @@ class Finetune(Step[Checkpoint]):
     """Greatest number of windows that a worker takes at once."""
     save_every: int = execution(200)
     """Steps between checkpoints to resume from."""
+    prices: Prices | None = execution(None)
+    """What the run's devices cost, as far as anybody told."""
 
     def __post_init__(self) -> None:
         for name in ("batch", "workers", "micro_batch", "save_every", "look_rows"):
@@ -130,7 +137,8 @@ class Finetune(Step[Checkpoint]):
         best.take(loop.best.weights)
         model = best.merged().eval()
         scores = self._final_scores(unit, model, reader)
-        facts = {**self._facts(rows, loop, learner), "labels": list(reader.labels), **scores}
+        cost = loop.economy.facts(rows, unit.open(self.checkpoint).facts.get("economy"))
+        facts = {**self._facts(rows, loop, learner), "labels": list(reader.labels), **scores, "economy": cost}
         if self.task.signatures:
             facts["signatures"] = dict(self.task.signatures)
         self._write(unit, model, reader, facts)
@@ -166,6 +174,7 @@ class Finetune(Step[Checkpoint]):
             seed=self.seed,
         )
         look = self._look(unit, reader, engine.device) if member.rank == 0 else None
+        attempts = Attempts(store=unit.store, folder=f"{self.address}/work/attempts")
         return FinetuneLoop(
             plan=plan,
             engine=engine,
@@ -174,6 +183,7 @@ class Finetune(Step[Checkpoint]):
             member=member,
             checkpoints=self._checkpoints(unit, member),
             look=look,
+            economy=Economy.of(self.address, member, engine.device, name_of(engine.device), attempts, self.prices),
         )
 
     def _checkpoints(self, unit: Unit, member: Member) -> Checkpoints:

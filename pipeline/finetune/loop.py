@@ -2,7 +2,8 @@
 
 What is trained on in a step is a function of its number, and so is what is dropped out; so a run that is resumed goes on as if it had
 never stopped. A row of metrics: `step`, `examples` (windows trained on so far), `loss` (mean over the step's rows), `learning_rate`,
-`gradient_norm`, `tokens_per_second`, `seconds`, and where it looked, `validation` {metric: value}.
+`gradient_norm`, `tokens_per_second`, `seconds`, `economy` (what the step cost; see `pipeline/train/economy.py`), and where it looked,
+`validation` {metric: value}.
 """
 
 import json
@@ -17,6 +18,7 @@ from pipeline.errors import RunError
 from pipeline.finetune.base import FinetuneTask
 from pipeline.finetune.windows import Visits, Windows
 from pipeline.train.checkpoint import Checkpoints
+from pipeline.train.economy import Economy
 from pipeline.train.engine import Engine
 from pipeline.train.gang import gather, mean
 from pipeline.train.loop import json_lines
@@ -98,6 +100,7 @@ class FinetuneLoop:
     checkpoints: Checkpoints
     look: Look | None
     """What weights score on the validation examples; the first member alone has it."""
+    economy: Economy
     best: Best = field(default_factory=Best)
     reported_at: float = -math.inf
     looked: dict[str, float] = field(default_factory=dict)
@@ -107,6 +110,7 @@ class FinetuneLoop:
         keeping = Keeping(self.engine, self.best, self.member)
         resumed = self.checkpoints.resume(keeping)  # type: ignore[arg-type]  # it saves and loads as an engine does
         rows = [json.loads(line) for line in resumed.history.splitlines()]
+        self.economy.begin(rows, resumed.place)
         begun = time.perf_counter() - (rows[-1]["seconds"] if rows else 0.0)
         done = resumed.steps
         while done < self.plan.steps and not self._tired():
@@ -115,10 +119,14 @@ class FinetuneLoop:
             if done % self.plan.look_every == 0 or done == self.plan.steps:
                 row["validation"] = self._look(done)
             row["seconds"] = round(time.perf_counter() - begun, 3)
+            self.economy.note(row)
             rows.append(row)
             self._report(row)
             if done % self.plan.save_every == 0 and done < self.plan.steps:
-                self.checkpoints.save(keeping, done, json_lines(rows))  # type: ignore[arg-type]
+                self.economy.enter(rows)
+                with self.economy.waiting("save"):
+                    self.checkpoints.save(keeping, done, json_lines(rows))  # type: ignore[arg-type]
+        self.economy.enter(rows)
         return rows
 
     def _tired(self) -> bool:
@@ -148,8 +156,9 @@ class FinetuneLoop:
         filling = {name: self.task.filling.get(name, self.plan.padding) for name in self.task.inputs}
         losses, tokens = [], 0
         for start in range(0, share, self.plan.micro_batch):
-            arrays = self.windows.batch(numbers[start : start + self.plan.micro_batch], self.task.inputs, filling)
-            inputs = [torch.from_numpy(array).to(self.engine.device) for array in arrays]
+            with self.economy.waiting("data"):
+                arrays = self.windows.batch(numbers[start : start + self.plan.micro_batch], self.task.inputs, filling)
+                inputs = [torch.from_numpy(array).to(self.engine.device) for array in arrays]
             torch.manual_seed(hash_of(self.plan.seed, step, self.member.rank, start))  # of what is dropped out
             loss = self.engine.loss(*inputs) / rows_a_window
             self.engine.backward(loss)

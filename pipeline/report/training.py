@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report.chart import Line, Point, chart, smoothed
+from pipeline.report.economy import cost_pairs
 from pipeline.report.graph import title_of
 from pipeline.report.made import Made, Story
 from pipeline.report.markup import Markup, tag
@@ -69,7 +70,8 @@ def _came_to(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     ):
         if isinstance(facts.get(name), int | float):
             said.append((NAMES.get(name, title_of(name)), words(facts[name])))
-    return said
+    economy = facts.get("economy")
+    return said + (cost_pairs(economy) if isinstance(economy, Mapping) else [])
 
 
 ENDS = ("_low", "_high")

@@ -5,9 +5,9 @@ members and with any micro-batch, and a resumed run goes on as if it had never s
 
 A row of metrics: `step` (updates done: its batch is `order.batch(step - 1)`), `tokens` (trained on so far), `loss` (mean over
 the global batch, in nats a predicted token), `learning_rate`, `gradient_norm` (before clipping), `tokens_per_second` (of this step),
-`seconds` (in the loop so far, over all resumptions), `chain` (of the batches so far; see `ledger.py`), `validation_loss` where
-it was measured, and what the model tells beside the loss, such as `z_loss`; `save_seconds` where a save held up training for so long,
-and `save_failed` where one was found to have failed (see `saves.py`). A step that was passed over (see `watch.py`) made no update: it
+`mfu`, `seconds` (in the loop so far, over all resumptions), `chain` (of the batches so far; see `ledger.py`), `economy` (what the
+step cost; see `economy.py`), `validation_loss` where it was measured, what the model tells beside the loss, such as `z_loss`, and
+`save_failed` where a save was found to have failed (see `saves.py`). A step that was passed over (see `watch.py`) made no update: it
 has `passed_over`, and None for what is no number.
 """
 
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipeline.batches.packing import Batch
 from pipeline.errors import RunError
 from pipeline.objectives.base import Place, Questions
+from pipeline.train.economy import Economy
 from pipeline.train.engine import Engine
 from pipeline.train.gang import mean
 from pipeline.train.ledger import Ledger
@@ -73,6 +74,7 @@ class Loop:
     engine: Engine
     order: BatchOrder
     ledger: Ledger
+    economy: Economy
     watcher: Watcher
     questions: Questions
     held_out: Batch | None
@@ -93,6 +95,7 @@ class Loop:
         """Train to the last step; returns a row of metrics for every step since the first."""
         place = self._resume()
         self.ledger.check(self.rows, place)
+        self.economy.begin(self.rows, place)
         begun = time.perf_counter() - (self.rows[-1]["seconds"] if self.rows else 0.0)
         if self.rows:
             self._report(self.rows[-1])
@@ -105,7 +108,7 @@ class Loop:
                     self._go_back()
                 else:
                     self._enter(row, begun)
-        self.ledger.enter(self.rows)
+        self._put_together()
         return self.rows
 
     def _resume(self) -> str:
@@ -119,6 +122,7 @@ class Loop:
         self.saves.finish()
         if not self._resume():
             raise RunError("there is no checkpoint to go back to: see why none could be saved, or use skip as watch.act")
+        self.economy.go_back(self.rows)
 
     def _enter(self, row: dict[str, Any], begun: float) -> None:
         """Put a step's metrics on record, and what is to be done after it: look at the held-out loss, save, and report."""
@@ -127,6 +131,7 @@ class Loop:
             row["validation_loss"] = self._validate(self.held_out)
             self.validated = {"validation_loss": row["validation_loss"]}
         row["seconds"] = round(time.perf_counter() - begun, 3)
+        self.economy.note(row)
         row |= self.saves.look()
         self.rows.append(row)
         if (done % self.course.save_every == 0 or done in self.course.keep_at) and done < self.course.steps:
@@ -134,11 +139,15 @@ class Loop:
         self._report(row)
 
     def _save(self, done: int) -> Mapping[str, Any]:
-        """Begin to save; returns what the metrics say of that, but those that are saved do not."""
-        begun = time.perf_counter()
+        """Begin to save; returns what the metrics say of the save before, but those that are saved do not."""
+        self._put_together()
+        with self.economy.waiting("save"):
+            return self.saves.begin(self.engine, done, json_lines(self.rows))
+
+    def _put_together(self) -> None:
+        """Put what all members know of the steps so far into their rows."""
         self.ledger.enter(self.rows)
-        told = self.saves.begin(self.engine, done, json_lines(self.rows))
-        return {**told, "save_seconds": round(time.perf_counter() - begun, 4)}
+        self.economy.enter(self.rows)
 
     def _step(self, done: int) -> dict[str, Any]:
         """One update, after which `done` steps are done; its metrics."""
@@ -156,6 +165,7 @@ class Loop:
             self.engine.drop()
         passed = {} if wrong is None else self._note(done, wrong)
         tokens, before = self.course.batch * self.course.context, self.rows[-1]["tokens"] if self.rows else 0
+        pace = round(tokens / (time.perf_counter() - started), 1)
         return {
             "step": done,
             "tokens": before if passed else before + tokens,
@@ -163,7 +173,8 @@ class Loop:
             "learning_rate": rate,
             "gradient_norm": norm if math.isfinite(norm) else None,
             **{name: value if math.isfinite(value) else None for name, value in told.items()},
-            "tokens_per_second": round(tokens / (time.perf_counter() - started), 1),
+            "tokens_per_second": pace,
+            "mfu": mfu(pace, self.flops_per_token, self.peak, self.member.size),
             **passed,
         }
 
@@ -176,7 +187,8 @@ class Loop:
         """Add the gradients of this member's rows of the global batch; their mean `loss`, and that of what is told beside it."""
         share = self.course.batch // self.member.size
         first = self.member.rank * share
-        batch, place = self.order.batch(step, slice(first, first + share)), Place(step, first)
+        with self.economy.waiting("data"):
+            batch, place = self.order.batch(step, slice(first, first + share)), Place(step, first)
         self.ledger.note(step, batch)
         seen: dict[str, list[Tensor]] = defaultdict(list)
         for start in range(0, share, self.course.micro_batch):
@@ -190,7 +202,8 @@ class Loop:
         """What the model is called with for some rows, on the engine's device."""
         import torch
 
-        return [torch.from_numpy(array).to(self.engine.device) for array in self.questions.inputs(batch, rows, place)]
+        with self.economy.waiting("data"):
+            return [torch.from_numpy(array).to(self.engine.device) for array in self.questions.inputs(batch, rows, place)]
 
     def _validate(self, batch: Batch) -> float:
         """The mean loss on the held-out windows. Every member takes all of them, so that it is the same for any gang."""
@@ -208,8 +221,7 @@ class Loop:
         now = time.perf_counter()
         if now - self.reported_at >= REPORT_SECONDS or row["step"] == self.course.steps:
             self.reported_at = now
-            used = mfu(row["tokens_per_second"], self.flops_per_token, self.peak, self.member.size)
-            self.member.report({**self.validated, **row, "steps": self.course.steps, "mfu": used})
+            self.member.report({**self.validated, **row, "steps": self.course.steps})
 
 
 def mfu(tokens_per_second: float, flops_per_token: int, peak: Peak, size: int) -> float:

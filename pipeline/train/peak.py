@@ -35,14 +35,20 @@ class Peak:
 
 def peak(device: "torch.device", precision: Precision) -> Peak:
     """The data sheet's figure where it is known, else the best of a few products of square matrices."""
-    import torch
 
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    name = name_of(device)
     if device.type == "cuda" and precision == "bf16":
         for part, flops in DENSE_BF16.items():
             if part in name:
                 return Peak(flops, f"data sheet of {name}, dense bf16", name)
     return Peak(_measured(device, precision), f"measured by a product of matrices in {precision} on {device.type}", name)
+
+
+def name_of(device: "torch.device") -> str:
+    """A device's name, as its driver has it."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _measured(device: "torch.device", precision: Precision) -> float:

@@ -20,9 +20,11 @@ from pipeline.objectives.next_token import NextToken
 from pipeline.objectives.special_tokens import add_special_tokens
 from pipeline.tokens.shards import TokenShards
 from pipeline.tokens.tokenizer import TOKENIZER, TokenizerFiles
+from pipeline.train.attempts import Attempts
 from pipeline.train.branch import check_branch, check_kept, shared_steps
 from pipeline.train.card import Origin, model_card
 from pipeline.train.checkpoint import METRICS, MODEL, Checkpoint, Checkpoints, Earlier
+from pipeline.train.economy import Economy
 from pipeline.train.engine import Engine, Engines, Update
 from pipeline.train.ledger import CHAIN, Ledger
 from pipeline.train.loop import Course, Loop, json_lines, mfu
@@ -52,8 +54,8 @@ class Pretrain(Step[Checkpoint]):
 
     Facts: `steps`, `tokens`, `loss` {"first", "last"}, `tokens_per_second` (over all steps), `mfu`, `peak` (of one worker's
     device: operations a second, where the figure is from, and its name), `parameters`, `workers`, `flops_per_token`,
-    `batches` {"steps", "chain"} (which data was seen, in which order; see `pipeline/batches/chain.py`), and where batches were passed
-    over (see `watch.py`) `passed_over`, their numbers from 0.
+    `batches` {"steps", "chain"} (which data was seen, in which order; see `pipeline/batches/chain.py`), `economy` (what it cost; see
+    `economy.py`), and where batches were passed over (see `watch.py`) `passed_over`, their numbers from 0.
     """
 
     artifact: ClassVar[type[Artifact]] = Checkpoint
@@ -222,10 +224,12 @@ class Pretrain(Step[Checkpoint]):
             keep_at=self.keep_at,
             validate_every=self.validate_every or -(-longest // LOOKS),
         )
+        attempts, top = Attempts(store=unit.store, folder=f"{self.address}/work/attempts"), peak(engine.device, self.update.precision)
         return Loop(
             course=course,
             engine=engine,
             order=order,
+            economy=Economy.of(self.address, member, engine.device, top.device, attempts, self.prices),
             ledger=Ledger(read=order.batch, batch=self.batch, context=self.context, member=member),
             watcher=self._watcher(unit, order, member),
             questions=self._questions(lexicon),
@@ -233,7 +237,7 @@ class Pretrain(Step[Checkpoint]):
             member=member,
             saves=Saves(self._checkpoints(unit, member)),
             flops_per_token=self.model.flops_for(self.objective, lexicon.size, self.context),
-            peak=peak(engine.device, self.update.precision),
+            peak=top,
             besides=besides,
         )
 
@@ -282,6 +286,7 @@ class Pretrain(Step[Checkpoint]):
             "flops_per_token": loop.flops_per_token,
             "batches": {"steps": len(rows), "chain": rows[-1][CHAIN]},
             **({PASSED: passed} if passed else {}),
+            "economy": loop.economy.facts(rows),
         }
 
     def _write_model(self, unit: Unit, export: Export, order: Order, lexicon: Lexicon, facts: Facts) -> None:

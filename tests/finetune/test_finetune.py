@@ -85,6 +85,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     whole, stopped = both.files()
     assert whole == stopped
     assert [row["loss"] for row in both.whole.metrics()] == [row["loss"] for row in both.stopped.metrics()]
+    assert [one.facts["economy"]["restarts"] for one in (both.whole, both.stopped)] == [0, 3]
 
 
 def test_the_weights_that_scored_best_are_kept_and_a_run_that_gets_no_better_stops(family: Family, labelled: Path, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ class Learn(Step[Any]):
 
     def train(self, unit: Unit, member: Member) -> Facts:
         for step in range(3):
-            member.report({"step": step, "loss": 3.0 - step})
+            member.report({"step": step, "loss": 3.0 - step, "economy": {"data_seconds": 0.5, "device": "cpu"}})
         return {}
 
 
@@ -107,6 +107,7 @@ def test_an_offline_graph_leads_from_the_last_step_back_to_every_source(store: S
         {item.key or item.nested_key[0]: item.value_json for item in row.history.item} for row in runs[LEARN.address] if row.history.item
     ]
     assert [row["loss"] for row in losses] == ["3", "2", "1"]
+    assert [row["economy.data_seconds"] for row in losses] == ["0.5"] * 3
 
 
 def test_no_secret_reaches_the_lineage_folder(folder: Path, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def finished(folder: Path, engine: str, name: str, poison: Poison) -> tuple[byte
     (metrics,), (model,) = (root / "metrics").iterdir(), (root / "model").iterdir()
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
     return weights_of(model), [
-        {name: row[name] for name in row if name not in ("seconds", "tokens_per_second", "save_seconds")} for row in rows
+        {name: row[name] for name in row if name not in ("seconds", "tokens_per_second", "mfu", "economy")} for row in rows
     ]
 
 

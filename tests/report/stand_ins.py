@@ -18,6 +18,20 @@ PYTHON = '''merge(left, right):
         result.append(min(left, right))
 '''
 
+LONG = {"worker_hours": 1.5, "joules": 720_000.0, "price": 3.0, "currency": "EUR"}
+ECONOMY: dict[str, Any] = {
+    "device": "NVIDIA H100 80GB HBM3",
+    "seconds": 120.0,
+    "data_seconds": 0.6,
+    "save_seconds": 12.0,
+    "restarts": 2,
+    "steps_again": 137,
+    "restart_seconds": 31.0,
+    "peak_bytes": 12_300_000_000,
+    "worker_hours": 0.1,
+    "lineage": {"runs": ["pretrain/1", "pretrain/2"], **LONG},
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
@@ -163,6 +177,7 @@ class Pretrain(Step[Any]):
             "parameters": 11_217_408,
             "workers": 2,
             "flops_per_token": 71_303_168,
+            "economy": ECONOMY,
         }
 
 

@@ -12,12 +12,24 @@ from typing import Any
 
 import pytest
 
+from pipeline.report.economy import cost_in_words
 from pipeline.report.page import render_report, write_report
 from pipeline.storage import LocalStore, Store
 from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 from pipeline.workflow.step import Context, Step
-from tests.report.stand_ins import Clean, Deduplicate, Ingest, Pretrain, Sample, Tokenize, TrainTokenizer, corpus_graph, whole_graph
+from tests.report.stand_ins import (
+    ECONOMY,
+    Clean,
+    Deduplicate,
+    Ingest,
+    Pretrain,
+    Sample,
+    Tokenize,
+    TrainTokenizer,
+    corpus_graph,
+    whole_graph,
+)
 
 
 class Words(HTMLParser):
@@ -123,6 +135,18 @@ def test_curves_have_axes_and_a_last_value(whole: str) -> None:
     assert whole.count('class="x-label"') == 4
 
 
+def test_what_a_training_cost_is_told_with_the_runs_that_it_began_with(whole: str) -> None:
+    for words in ("0.6 s (0.5 %)", "12 s (10.0 %)", "2: 137 steps done again, 31 s lost", "12.3 GB", "6 min"):
+        assert f"<dd>{words}</dd>" in whole
+    assert "<dt>Workers&#x27; time of all 2 runs that led to it</dt><dd>90 min, 0.2 kWh, 3 EUR</dd>" in whole
+
+
+def test_a_cost_of_a_single_run_is_one_line_without_others() -> None:
+    cost = {"device": "cpu", "worker_hours": 0.5, "price": 0.02, "currency": "EUR", "lineage": {"runs": ["pretrain/1"]}}
+    assert cost_in_words(cost) == "30 min of a worker on cpu, 0.02 EUR"
+    assert cost_in_words(ECONOMY) == "6 min of a worker on NVIDIA H100 80GB HBM3; with the runs that it began with, 90 min, 0.2 kWh, 3 EUR"
+
+
 def test_samples_keep_their_lines_and_any_script(whole: str) -> None:
     assert "<b>def </b>merge(left, right):\n    &quot;&quot;&quot;Merge two sorted lists." in whole
     assert "<b>从前</b>有一座山" in whole
@@ -182,6 +206,8 @@ class Odd(Step[Any]):
         ('{"loss": {}, "steps": 1}', '{"step": 1, "loss": 2.0}\n'),
         ('{"loss": {}, "steps": 2}', '{"step": 1, "loss": 0.0}\n{"step": 2, "loss": 0.0, "extra": "words"}\n\n'),
         ('{"tokens": {}}', ""),
+        ('{"loss": {}, "economy": {}}', '{"step": 1, "loss": 2.0, "economy": {"price": 1.0}}\n'),
+        ('{"loss": {}, "economy": {"price": NaN, "joules": Infinity, "lineage": {"runs": [1, 2]}}}', ""),
         ('{"scores": {"perplexity": {"bits_per_byte": 0.0, "zstd_bits_per_byte": 0.0}, "empty": {}}}', ""),
         ('{"samples": [{}, {"prompt": "", "text": "\\ud800"}]}', ""),
     ],

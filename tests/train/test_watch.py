@@ -49,7 +49,7 @@ def poisoned(poison: Poison, act: Any, **fields: Any) -> Any:
 
 def rows_of(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     """The metrics, without what a clock says."""
-    clocked = ("seconds", "tokens_per_second", "save_seconds")
+    clocked = ("seconds", "tokens_per_second", "mfu", "economy")
     return [{name: value for name, value in row.items() if name not in clocked} for row in checkpoint.metrics()]
 
 
