@@ -15,13 +15,13 @@ from typing import Any
 from pipeline.storage import Store
 
 log = logging.getLogger(__name__)
-NOTED_SECONDS = 10.0
-"""How far an attempt is, is written at most so often."""
+NOTED_SECONDS = 5.0
+"""How far an attempt is, is written at most so often, but for when there is something to be saved."""
 
 
 @dataclass(frozen=True)
 class Lost:
-    """What restarts cost. An attempt's own time ends with what was last heard of it, up to ten seconds before its end."""
+    """What restarts cost. An attempt's own time ends with what was last heard of it, up to five seconds before its end."""
 
     restarts: int
     steps_again: int
@@ -48,13 +48,13 @@ class Attempts:
     def begin(self, done: int) -> None:
         """Say that this attempt goes on from `done` steps."""
         self.first = done
-        self._write(done)
+        self.write(done)
 
     def note(self, done: int) -> None:
         """Say how far it is; that is written now and then."""
         self.seconds = time.perf_counter() - self.begun
         if time.perf_counter() - self.written_at >= NOTED_SECONDS:
-            self._write(done)
+            self.write(done)
 
     def lost(self, counted: float) -> Lost:
         """What was lost in all attempts of a run whose steps, each counted once, took `counted` seconds."""
@@ -67,9 +67,11 @@ class Attempts:
         seconds = sum(found["seconds"] for found in known) + self.seconds - counted
         return Lost(len(known), again, round(max(0.0, seconds), 3))
 
-    def _write(self, done: int) -> None:
+    def write(self, done: int) -> None:
+        """Write how far it is."""
         self.written_at = time.perf_counter()
-        words = {"first": self.first, "done": done, "seconds": round(self.written_at - self.begun, 3)}
+        self.seconds = self.written_at - self.begun
+        words = {"first": self.first, "done": done, "seconds": round(self.seconds, 3)}
         try:
             self.store.put(f"{self.folder}/{self.name}.json", json.dumps(words).encode())
         except Exception as problem:  # a record that is no truth never ends a run

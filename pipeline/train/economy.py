@@ -110,6 +110,8 @@ class Economy:
                 together["joules"] = round(sum(cost["joules"] for cost in costs), 3)
             row[ECONOMY] = self._priced(together)
         self.pending = {}
+        if self.member.rank == 0 and rows:
+            self.attempts.write(rows[-1]["step"])
 
     def facts(self, rows: Sequence[Mapping[str, Any]], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What the run cost, and the runs with it that led to its weights; `before` are the facts of a run that it began with."""

@@ -17,8 +17,8 @@ WIDE, NARROW = 4, {"fp32": 4, "bf16": 2}
 """Bytes of a number."""
 BACKWARD = 1.5
 """What passes through a backward pass beside what was kept for it, as a factor: measured."""
-LIBRARIES = 700_000_000
-"""Bytes of a worker's libraries on a CPU: measured, and no part of the estimate of what a model takes."""
+LIBRARIES = 560_000_000
+"""Bytes of the libraries of a worker in a Ray gang on a CPU: measured, and no part of the estimate of what a model takes."""
 ALIKE = 4.0
 """A run whose tokens cost so many times as much, or such a part of it, says nothing about the pace of another."""
 
