@@ -15,6 +15,7 @@ from pipeline.report.words import compact, count, lasting, metric, size
 from pipeline.storage import Store
 from pipeline.tokens.tokenizer import entries_of
 from pipeline.train.estimate import LIBRARIES, Estimate, Machine, estimate
+from pipeline.train.prices import Prices
 from pipeline.workflow.artifact import Manifest, manifests, read_manifest
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Forecast:
         """None where the model is there already."""
         if read_manifest(store, recipe.checkpoint.address) is not None:
             return None
+        check_priced(recipe.checkpoint.prices, machine)
         return cls(recipe, _vocabulary(recipe, store), tuple(manifests(store, "pretrain")), machine)
 
     def estimate(self, compute: Compute) -> Estimate:
@@ -119,6 +121,14 @@ class Forecast:
 
     def _fits(self, compute: Compute, machine: Machine) -> bool:
         return _states(self.estimate(compute), machine) <= machine.memory
+
+
+def check_priced(prices: Prices | None, machine: Machine | None) -> None:
+    """Raise RequestError for a list of prices without the device that is known to do the work."""
+    if prices is not None and machine is not None and machine.name and prices.amount(machine.name, 0.0) is None:
+        raise RequestError(
+            f"the list of prices has no worker_hour for a device named {machine.name!r}: add a line such as \"{machine.name}\" = 0.04"
+        )
 
 
 def _vocabulary(recipe: PretrainRecipe, store: Store) -> int:

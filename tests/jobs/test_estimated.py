@@ -13,6 +13,7 @@ HUGE = ("--model.dim", "4096", "--model.depth", "40", "--model.heads", "32", "--
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "text.txt").write_text("words enough " * 500)
     (tmp_path / "prices.toml").write_text('currency = "EUR"\n[worker_hour]\ncpu = 0.04\n')
+    (tmp_path / "cards.toml").write_text('currency = "EUR"\n[worker_hour]\n"a card that nobody has" = 2.5\n')
     return tmp_path
 
 
@@ -44,7 +45,11 @@ def test_what_fits_nowhere_is_refused_in_favour_of_a_smaller_model(folder: Path)
 
 @pytest.mark.parametrize(
     ("option", "value", "words"),
-    [("--device-memory", "0", "use GiB above 0"), ("--compute.prices", "none.toml", "currency =")],
+    [
+        ("--device-memory", "0", "use GiB above 0"),
+        ("--compute.prices", "none.toml", "currency ="),
+        ("--compute.prices", "cards.toml", "no worker_hour for a device named"),
+    ],
 )
 def test_what_no_plan_can_be_made_for_is_refused(option: str, value: str, words: str, folder: Path) -> None:
     refused = job("pretrain", "--sources", "text.txt", option, value, "--plan", folder=folder)
