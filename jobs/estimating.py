@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -77,8 +77,12 @@ class Forecast:
             "seconds": None if seconds is None else round(seconds, 1),
             "price": self._price(found),
             "machine": None if self.machine is None else asdict(self.machine),
-            "fits": None if self.machine is None else _states(found, self.machine) <= self.machine.memory,
+            **({"fits": None, "remedies": []} if self.machine is None else self._fitting(found, self.machine)),
         }
+
+    def _fitting(self, found: Estimate, machine: Machine) -> dict[str, Any]:
+        fits = _states(found, machine) <= machine.memory
+        return {"fits": fits, "remedies": [] if fits else self._remedies(machine)}
 
     def _price(self, found: Estimate) -> dict[str, Any] | None:
         prices = self.recipe.checkpoint.prices
@@ -104,20 +108,16 @@ class Forecast:
                 *(size(likely), _place(self.machine), size(self.machine.free)),
             )
 
-    def _remedies(self, machine: Machine) -> Iterator[str]:
+    def _remedies(self, machine: Machine) -> list[str]:
         """Other ways to run the same recipe that would fit."""
-        compute, found = self.recipe.compute, 0
-        options = {
-            **{f"--compute.zero {zero}": replace(compute, engine="deepspeed", zero=zero) for zero in (2, 3)},
+        compute = self.recipe.compute
+        sharded = "--compute.engine deepspeed --compute.zero" if compute.engine == "plain" else "--compute.zero"
+        ways = {
+            **{f"{sharded} {zero}": replace(compute, engine="deepspeed", zero=zero) for zero in (2, 3)},
             "--compute.engine plain": replace(compute, engine="plain"),
             "--compute.workers 1": replace(compute, workers=1),
         }
-        for words, other in options.items():
-            if self._fits(other, machine):
-                found += 1
-                yield words
-        if not found:
-            yield "a smaller model, or more memory"
+        return [words for words, way in ways.items() if self._fits(way, machine)] or ["a smaller model, or more memory"]
 
     def _fits(self, compute: Compute, machine: Machine) -> bool:
         return _states(self.estimate(compute), machine) <= machine.memory
@@ -127,7 +127,7 @@ def check_priced(prices: Prices | None, machine: Machine | None) -> None:
     """Raise RequestError for a list of prices without the device that is known to do the work."""
     if prices is not None and machine is not None and machine.name and prices.amount(machine.name, 0.0) is None:
         raise RequestError(
-            f"the list of prices has no worker_hour for a device named {machine.name!r}: add a line such as \"{machine.name}\" = 0.04"
+            f'the list of prices has no worker_hour for a device named {machine.name!r}: add a line such as "{machine.name}" = 0.04'
         )
 
 
@@ -171,5 +171,5 @@ def show_estimate(found: Mapping[str, Any]) -> str:
     if price is not None:
         lines.append(f"price:    about {metric(price['amount'])} {price['currency']}")
     if found["fits"] is False:
-        lines.append("it cannot fit into the memory there is, and would be refused")
+        lines.append(f"it cannot fit into the memory there is, and would be refused: use {' or '.join(found['remedies'])}")
     return "\n".join(lines)

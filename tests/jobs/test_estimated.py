@@ -30,11 +30,16 @@ def test_a_plan_says_what_a_training_will_take_and_what_nobody_knows(folder: Pat
 def test_what_cannot_fit_is_refused_with_the_bytes_and_what_would_fit(folder: Path) -> None:
     arguments = ("pretrain", "--sources", "text.txt", *HUGE, "--device-memory", "80")
     planned, refused = job(*arguments, "--plan", folder=folder), job(*arguments, folder=folder)
-    assert "would be refused" in planned.stdout
+    assert "would be refused: use --compute.zero 3\n" in planned.stdout
     assert refused.code == 2
     assert "85,899,345,920" in refused.error
     assert refused.error.endswith("use --compute.zero 3")
     assert not (folder / "runs").exists()
+
+
+def test_what_would_fit_is_named_with_the_engine_that_it_needs(folder: Path) -> None:
+    arguments = ("pretrain", "--sources", "text.txt", *HUGE, "--device-memory", "80", "--compute.engine", "plain", "--plan", "--json")
+    assert job(*arguments, folder=folder).result["estimate"]["remedies"] == ["--compute.engine deepspeed --compute.zero 3"]
 
 
 def test_what_fits_nowhere_is_refused_in_favour_of_a_smaller_model(folder: Path) -> None:
