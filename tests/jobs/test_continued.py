@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from jobs.command import Invocation, Options
+from jobs.estimating import Planning
 from jobs.forget import ForgetRecipe, forget
 from jobs.history.exposure import order_of
 from jobs.history.prospect import as_it_grows
 from jobs.history.states import State, folder_of, latest
-from jobs.looking import Allowing
 from jobs.pretrain import pretrain
 from jobs.recipe import Compute, PretrainRecipe
 from jobs.trace import TraceRecipe, trace
@@ -54,7 +54,7 @@ def training(folder: Path, **fields: Any) -> PretrainRecipe:
 
 
 def asked(store: Store, wanted: PretrainRecipe) -> dict[str, Any]:
-    return dict(pretrain(Invocation(wanted, Options(root=store.url, cluster="none"), Allowing())))
+    return dict(pretrain(Invocation(wanted, Options(root=store.url, cluster="none"), Planning())))
 
 
 def grow(folder: Path, name: str | None, *stores: Store) -> None:
