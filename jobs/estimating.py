@@ -39,7 +39,7 @@ class Planning(Allowing):
         if self.device_memory is not None:
             told = round(self.device_memory * GIBIBYTE)
             return Machine(kind="cuda", name="", memory=told, free=told)
-        return this_machine() if cluster == "none" or (cluster == "local" and INSIDE_JOB not in os.environ) else None
+        return machine_of(cluster)
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,11 @@ class Forecast:
 
     def _fits(self, compute: Compute, machine: Machine) -> bool:
         return _states(self.estimate(compute), machine) <= machine.memory
+
+
+def machine_of(cluster: str) -> Machine | None:
+    """What a gang will run on where it runs on this machine, else None."""
+    return this_machine() if cluster == "none" or (cluster == "local" and INSIDE_JOB not in os.environ) else None
 
 
 def check_priced(prices: Prices | None, machine: Machine | None) -> None:

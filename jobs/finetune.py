@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.command import Invocation, Result, execute
+from jobs.estimating import check_priced, machine_of
 from jobs.finetuning import FinetuneRecipe, check_request
 from jobs.grid import combinations, with_settings
 from jobs.launch import carry_out, outcome_result, planned, report_page, show_cost, show_plan
@@ -37,6 +38,7 @@ def finetune(invocation: Invocation[FinetuneRecipe]) -> Result:
     store = open_store(options.root)
     grid = combinations(invocation.more.grid)
     targets = [with_settings(recipe, settings).target(store) for settings in grid]
+    check_priced(recipe.compute.price_list, machine_of(options.cluster))
     for target in targets:
         if read_manifest(store, target.address) is None:
             check_request(target, store)

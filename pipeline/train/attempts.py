@@ -21,7 +21,10 @@ NOTED_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Lost:
-    """What restarts cost. An attempt's own time ends with what was last heard of it, up to five seconds before its end."""
+    """What restarts cost. An attempt's own time ends with what was last heard of it, up to five seconds before its end.
+
+    The energy of what was lost is not known.
+    """
 
     restarts: int
     steps_again: int

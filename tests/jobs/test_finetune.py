@@ -45,6 +45,19 @@ def test_a_plan_says_what_would_be_built_and_builds_nothing(folder: str, labelle
     assert not list(tmp_path.glob("runs/finetune/*"))
 
 
+def test_a_list_of_prices_without_the_device_is_refused_and_one_with_it_says_what_it_cost(
+    folder: str, labelled: Path, tmp_path: Path
+) -> None:
+    for name, device in (("cards.toml", "a card that nobody has"), ("both.toml", "")):  # every name holds the empty one
+        (tmp_path / name).write_text(f'currency = "EUR"\n[worker_hour]\n"{device}" = 36.0\n')
+    arguments = ("--checkpoint", folder, "--train", str(labelled), *SMALL, "--epochs", "1", "--compute.prices")
+    refused = job("finetune", *arguments, "cards.toml", folder=tmp_path)
+    assert refused.code == 2
+    assert "no worker_hour for a device named" in refused.error
+    cost = job("finetune", *arguments, "both.toml", "--json", folder=tmp_path).result["economy"]
+    assert cost["price"] == pytest.approx(36.0 * cost["worker_hours"], abs=1e-4)
+
+
 def test_of_a_grid_what_scores_best_on_the_validation_examples_is_the_result(folder: str, labelled: Path, tmp_path: Path) -> None:
     arguments = ("--checkpoint", folder, "--train", str(labelled), *SMALL, "--grid", "schedule.peak=1e-6,3e-3", "epochs=1,3", "--json")
     result = job("finetune", *arguments, folder=tmp_path).result
