@@ -137,7 +137,7 @@ class Finetune(Step[Checkpoint]):
         best.take(loop.best.weights)
         model = best.merged().eval()
         scores = self._final_scores(unit, model, reader)
-        cost = loop.economy.facts(rows, unit.open(self.checkpoint).facts.get("economy"))
+        cost = loop.economy.facts(rows, unit.open(self.checkpoint).manifest)
         facts = {**self._facts(rows, loop, learner), "labels": list(reader.labels), **scores, "economy": cost}
         if self.task.signatures:
             facts["signatures"] = dict(self.task.signatures)

@@ -20,6 +20,8 @@ def cost_pairs(economy: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     if len(lineage.get("runs", ())) > 1:
         found.append((f"Workers' time of all {count(len(lineage['runs']))} runs that led to it", _spent(lineage)))
+    if lineage.get("uncounted"):
+        found.append(("Before it, at a cost that is not on record", ", ".join(map(str, lineage["uncounted"]))))
     return found
 
 

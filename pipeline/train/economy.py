@@ -17,6 +17,7 @@ from pipeline.train.attempts import Attempts
 from pipeline.train.gang import gather
 from pipeline.train.gauges import energy_gauge, memory_gauge
 from pipeline.train.prices import Prices
+from pipeline.workflow.artifact import Manifest
 from pipeline.workflow.step import Member
 
 if TYPE_CHECKING:
@@ -113,13 +114,19 @@ class Economy:
         if self.member.rank == 0 and rows:
             self.attempts.write(rows[-1]["step"])
 
-    def facts(self, rows: Sequence[Mapping[str, Any]], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """What the run cost, and the runs with it that led to its weights; `before` are the facts of a run that it began with."""
+    def facts(self, rows: Sequence[Mapping[str, Any]], began_with: Manifest | None = None) -> dict[str, Any]:
+        """What the run cost, and with it the runs that led to its weights, as far as that is on record.
+
+        `began_with` is the model whose weights it began with. What has no cost on record is named as `uncounted`.
+        """
         own, taken = [row for row in rows if MADE_BY not in row], [row for row in rows if MADE_BY in row]
         seconds = rows[-1]["seconds"] - (taken[-1]["seconds"] if taken else 0.0)
         lost = self.attempts.lost(seconds)
         spent = added(by_device(own), {self.device: {"worker_seconds": lost.restart_seconds * self.member.size}})
-        earlier = (before or {}).get("lineage", {})
+        earlier = {} if began_with is None else began_with.facts.get(ECONOMY, {}).get("lineage", {})
+        missing = [began_with.address] if began_with is not None and not earlier else []
+        missing = [*earlier.get("uncounted", missing), *(row[MADE_BY] for row in taken if ECONOMY not in row)]
+        uncounted = {"uncounted": list(dict.fromkeys(missing))} if missing else {}
         runs = dict.fromkeys([*earlier.get("runs", ()), *(row[MADE_BY] for row in taken), self.run])
         return {
             "device": self.device,
@@ -128,7 +135,7 @@ class Economy:
             **asdict(lost),
             **({"peak_bytes": peak} if (peak := max(_known(own, "peak_bytes"), default=None)) is not None else {}),
             **self._bill(spent),
-            "lineage": {"runs": list(runs), **self._bill(added(earlier.get("devices", {}), by_device(taken), spent))},
+            "lineage": {"runs": list(runs), **uncounted, **self._bill(added(earlier.get("devices", {}), by_device(taken), spent))},
         }
 
     def _bill(self, spent: Mapping[str, Cost]) -> dict[str, Any]:

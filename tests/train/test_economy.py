@@ -14,6 +14,7 @@ from pipeline.train import gauges
 from pipeline.train.attempts import Attempts, Lost
 from pipeline.train.economy import ECONOMY, MADE_BY, Economy
 from pipeline.train.prices import Prices
+from pipeline.workflow.artifact import Manifest
 from tests.train.test_branch import SHARED, SHORT, branch, trunk
 from tests.train.test_ledger import Gang
 from tests.train.test_phases import break_off, taken, trained
@@ -30,6 +31,10 @@ def economy(store: Store, member: Lone, device: str = "cpu", prices: Prices | No
 
 def row(step: int, seconds: float, **cost: Any) -> dict[str, Any]:
     return {"step": step, "seconds": seconds, **({ECONOMY: cost} if cost else {})}
+
+
+def model(step: str, **facts: Any) -> Manifest:
+    return Manifest(step, "0", {}, {}, (), facts)
 
 
 def test_every_row_has_its_cost_and_they_add_up_to_the_runs(store: Store) -> None:
@@ -119,7 +124,7 @@ def test_what_a_run_began_with_is_added_to_what_it_cost(store: Store) -> None:
     before = {"lineage": {"runs": ["pretrain/0"], "devices": {"NVIDIA H100": {"worker_seconds": 10.0, "joules": 5.0}}}}
     own = economy(store, Lone(), run="finetune/1")
     own.begin([], "")
-    found = own.facts([row(1, 4.0, device="cpu", worker_seconds=4.0)], before)
+    found = own.facts([row(1, 4.0, device="cpu", worker_seconds=4.0)], model("pretrain", economy=before))
     assert (found["price"], found["lineage"]["price"]) == (pytest.approx(4.0), pytest.approx(4.0 + 20.0 + 5.0))
     assert found["lineage"]["runs"] == ["pretrain/0", "finetune/1"]
     assert found["lineage"]["joules"] == 5.0
@@ -129,9 +134,20 @@ def test_a_whole_of_which_a_part_has_no_price_has_none(store: Store) -> None:
     own = economy(store, Lone())
     own.begin([], "")
     before = {"lineage": {"runs": ["pretrain/0"], "devices": {"NVIDIA B200": {"worker_seconds": 10.0}}}}
-    found = own.facts([row(1, 4.0, device="cpu", worker_seconds=4.0)], before)
+    found = own.facts([row(1, 4.0, device="cpu", worker_seconds=4.0)], model("pretrain", economy=before))
     assert "price" in found
     assert "price" not in found["lineage"]
+
+
+def test_what_has_no_cost_on_record_is_named(store: Store) -> None:
+    own, rows = economy(store, Lone(), run="finetune/1"), [row(1, 4.0, device="cpu", worker_seconds=4.0)]
+    own.begin([], "")
+    assert "uncounted" not in own.facts(rows)["lineage"]
+    foreign = own.facts(rows, model("foreign-checkpoint"))
+    assert foreign["lineage"]["uncounted"] == ["foreign-checkpoint/0"]
+    assert own.facts(rows, model("finetune", economy=foreign))["lineage"]["uncounted"] == ["foreign-checkpoint/0"]
+    taken = {**row(1, 1.0), MADE_BY: "pretrain/0"}
+    assert own.facts([taken, row(2, 2.0, device="cpu", worker_seconds=1.0)])["lineage"]["uncounted"] == ["pretrain/0"]
 
 
 def test_rows_from_before_costs_were_counted_are_taken_as_they_are(store: Store) -> None:
