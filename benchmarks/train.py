@@ -57,7 +57,7 @@ def bare(step: Pretrain, loss_of: Callable[[Any, Any, Any], Any], model: Any) ->
     """Forward, backward, clip, update; nothing else."""
     import torch
 
-    optimizer = torch.optim.AdamW(step.update.optimizer.groups(model), lr=1e-3, fused=True)
+    optimizer = step.update.optimizer.build(model)
     windows = torch.randint(2048, (step.steps, step.batch, step.context + 1))
     paces = []
     for window in windows:

@@ -8,7 +8,7 @@
 | 3 | and the weights |
 
 Numbers are those of the plain engine: weights, moments, gradients and their exchange are in fp32, and bf16 narrows the
-matrix products alone (torch.autocast), so that all stages can be compared with it. The optimizer is PyTorch's AdamW,
+matrix products alone (torch.autocast), so that all stages can be compared with it. The optimizer is PyTorch's,
 so nothing is compiled at run time. What DeepSpeed says goes to the log, nothing of it to stdout.
 """
 
@@ -47,6 +47,15 @@ class DeepSpeedEngines:
         if self.zero not in STAGES:
             raise RequestError(f"zero is {self.zero!r}: use 0, 1, 2 or 3")
 
+    def check(self, update: Update) -> None:
+        """From stage 1 on, a member updates flat stretches of the weights, which begin and end anywhere in them."""
+        if self.zero and update.optimizer.by_matrix:
+            name = type(update.optimizer).__name__
+            raise RequestError(
+                f"update.optimizer is {name}, which needs whole matrices, and zero {self.zero} shares out stretches of them:"
+                " use --compute.zero 0 or --compute.engine plain (or AdamW)"
+            )
+
     def holding(self, parameters: int, size: int) -> Holding:
         """From stage 1 on, with a second copy of the weights that a member updates; measured to within a sixth, of 19 and 102 million."""
         share, bucket = -(-parameters // size), min(parameters, BUCKET)
@@ -68,7 +77,6 @@ class DeepSpeedEngine:
 
     def __init__(self, model: "nn.Module", update: Update, accumulation: int, member: Member, zero: int) -> None:
         import torch
-        from torch.optim import AdamW
 
         self.device = own_device()
         if self.device.type == "cpu":
@@ -82,12 +90,9 @@ class DeepSpeedEngine:
             model.to(self.device)
             if update.precision == "bf16":  # as the plain engine does; DeepSpeed turns off an autocast that is set around it
                 model.forward = torch.autocast(self.device.type, torch.bfloat16)(model.forward)
-            recipe = update.optimizer
-            groups = [group for group in recipe.groups(model) if group["params"]]
-            optimizer = AdamW(groups, betas=(recipe.beta1, recipe.beta2), eps=recipe.epsilon, fused=True)
             self.engine, *_ = deepspeed.initialize(
                 model=model,
-                optimizer=optimizer,
+                optimizer=update.optimizer.build(model),
                 config=_config(update, accumulation, member.size, zero),
                 dist_init_required=False,
             )

@@ -22,6 +22,7 @@ import tyro
 
 from jobs import recipes
 from jobs.filters import REGISTRY, filters_help
+from jobs.optimizers import optimizers_help, with_optimizer
 from jobs.tasks import TASKS
 from jobs.terminal import cut, room
 from pipeline.errors import MillraceError, RequestError
@@ -100,6 +101,7 @@ def parse(job: str, recipe_type: type[R], arguments: Sequence[str], default: str
     rest = arguments[1:] if name else arguments
     chosen = name or default
     recipe = load_recipe(chosen, recipe_type) if chosen else recipe_type()
+    recipe, rest = with_optimizer(recipe, rest)
     form = _form(recipe, more)
     about = _about(recipe_type, with_recipes=default is not None and bool({"-h", "--help"} & set(rest)))
     program = f"python jobs/{job}.py{' [RECIPE]' if default else ''}"
@@ -107,7 +109,7 @@ def parse(job: str, recipe_type: type[R], arguments: Sequence[str], default: str
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(complaints):
             config = (tyro.conf.EnumChoicesFromValues,)
-            parsed = tyro.cli(form, args=list(rest), prog=program, config=config, description=about, registry=REGISTRY)
+            parsed = tyro.cli(form, args=rest, prog=program, config=config, description=about, registry=REGISTRY)
     except SystemExit as exit_:
         if exit_.code in (0, None):
             raise SystemExit(0, output.getvalue() + _below(recipe)) from None
@@ -129,13 +131,14 @@ def _about(recipe_type: type, with_recipes: bool) -> str:
     """The words above the options; recipes are only read where they are to be listed."""
     words = (recipe_type.__doc__ or "").strip()
     names = ", ".join(recipe_names(recipe_type)) if with_recipes else ""
-    return f"{words} Recipes: {names}." if names else words
+    return f"{words}\n\nRecipes: {names}." if names else words
 
 
 def _below(recipe: object) -> str:
-    """The words below the options of a recipe that has filters or tasks."""
+    """The words below the options of a recipe that has filters, tasks or an optimizer."""
     width = shutil.get_terminal_size().columns
-    parts = [told(width) for field, told in (("filters", filters_help), ("tasks", TASKS.help)) if hasattr(recipe, field)]
+    told = {"filters": filters_help, "tasks": TASKS.help, "update": optimizers_help}
+    parts = [words(width) for field, words in told.items() if hasattr(recipe, field)]
     return "\n".join(parts)
 
 

@@ -21,7 +21,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from pipeline.errors import RequestError
 
 NONE = "none"
-NEXT_SETTING = re.compile(r":(?=[A-Za-z_.-]+=)")
+NEXT_SETTING = re.compile(r":(?=[A-Za-z_.-][A-Za-z0-9_.-]*=)")
 CLASS = re.compile(r"^class (\w+)\((.*)\)", re.MULTILINE)
 SWITCHES = {"true": True, "yes": True, "false": False, "no": False}
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

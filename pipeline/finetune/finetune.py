@@ -107,6 +107,8 @@ class Finetune(Step[Checkpoint]):
             raise RequestError(f"dropout is {self.dropout}: use a share from 0, and below 1")
         if self.validation is None and not 0 < self.held_out < 1:
             raise RequestError(f"held_out is {self.held_out}: use a share between 0 and 1, or give a validation set")
+        if self.update.optimizer.by_matrix:
+            raise RequestError(f"update.optimizer is {type(self.update.optimizer).__name__}, which is for pretraining: use adamw")
 
     def steps(self, windows: int) -> int:
         """Updates of the weights."""

@@ -4,22 +4,34 @@ Models are single-device code; an engine wraps one for a gang of processes. The 
 (`plain.py`) is the oracle that every other engine is compared with.
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pipeline.workflow.step import Member
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor, nn, optim
 
 Precision = Literal["fp32", "bf16"]
 
 
+class Optimizer(ABC):
+    """A frozen recipe of what makes an update of the gradients. Its learning rate is the schedule's."""
+
+    by_matrix: ClassVar[bool] = False
+    """Whether a weight's update needs all of its gradient at once, and not a stretch of it alone."""
+
+    @abstractmethod
+    def build(self, model: "nn.Module") -> "optim.Optimizer":
+        """PyTorch's optimizer of what is trained in a model."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class AdamW:
+class AdamW(Optimizer):
     """Decoupled weight decay (Loshchilov and Hutter, 2019); only matrices decay, not norms or biases."""
 
     beta1: float = 0.9
@@ -27,19 +39,26 @@ class AdamW:
     epsilon: float = 1e-8
     weight_decay: float = 0.1
 
-    def groups(self, model: "nn.Module") -> list[dict[str, Any]]:
-        """The parameter groups of what is trained: what decays (two dimensions or more), and what does not."""
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    def build(self, model: "nn.Module") -> "optim.Optimizer":
+        return self.build_of(parameter for parameter in model.parameters() if parameter.requires_grad)
+
+    def build_of(self, parameters: "Iterable[nn.Parameter]") -> "optim.Optimizer":
+        """PyTorch's optimizer of some parameters, in two groups: what decays (two dimensions or more), and what does not."""
+        from torch import optim
+
+        trained = list(parameters)
         decayed = [parameter for parameter in trained if parameter.dim() >= 2]
         others = [parameter for parameter in trained if parameter.dim() < 2]
-        return [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        betas = (self.beta1, self.beta2)
+        return optim.AdamW([group for group in groups if group["params"]], betas=betas, eps=self.epsilon, fused=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
     """How a gradient becomes an update; the same for every engine."""
 
-    optimizer: AdamW = AdamW()
+    optimizer: Optimizer = AdamW()
     clip: float = 1.0
     """Greatest global gradient norm; 0 turns clipping off."""
     precision: Precision = "fp32"
@@ -92,8 +111,11 @@ class Holding:
 class Engines(Protocol):
     """A frozen, picklable dataclass that starts an engine in each member of a gang."""
 
+    def check(self, update: Update) -> None:
+        """Raise RequestError for an update that these engines cannot make."""
+
     def holding(self, parameters: int, size: int) -> Holding:
-        """What each of `size` members holds of a model of so many parameters, trained by AdamW."""
+        """What each of `size` members holds of a model of so many parameters, trained by AdamW; by others it is no more."""
 
     def start(self, model: "nn.Module", update: Update, accumulation: int, member: Member) -> Engine:
         """Wrap `model` (built with equal weights in every member; moved to the member's device by the engine).

@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # a recipe is read without loading torch
 class PlainEngines:
     """Starts plain PyTorch engines: data parallel, with averaged gradients."""
 
+    def check(self, update: Update) -> None:
+        """Every member holds all of every weight, so any update can be made."""
+
     def holding(self, parameters: int, size: int) -> Holding:
         """All of it in each, and once more the gradients where they are averaged."""
         return Holding(weights=parameters, gradients=parameters, moments=2 * parameters, exchange=parameters if size > 1 else 0)
@@ -35,13 +38,10 @@ class PlainEngine:
     """A model in training without any library around it."""
 
     def __init__(self, model: "nn.Module", update: Update, accumulation: int, member: Member) -> None:
-        from torch.optim import AdamW
-
         self.device = own_device()
         self.model = model.to(self.device)
         self.update, self.accumulation, self.member = update, accumulation, member
-        recipe = update.optimizer
-        self.optimizer = AdamW(recipe.groups(self.model), betas=(recipe.beta1, recipe.beta2), eps=recipe.epsilon, fused=True)
+        self.optimizer = update.optimizer.build(self.model)
 
     def loss(self, *inputs: "Tensor") -> "Tensor":
         with self._precision():

@@ -127,6 +127,7 @@ class Pretrain(Step[Checkpoint]):
                 f" use {self.model.learns.__name__}"
             )
         self.objective.check(self.attend, self.context)
+        self.engines.check(self.update)
         check_phases(self.mixture, self.then, self.steps)
         check_kept(self.keep_at, self.steps)
         if self.trunk is not None:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import pipeline.models.lstm_checkpoint  # noqa: F401 - transformers knows the LSTM by this import
+from pipeline.errors import RequestError
 from pipeline.finetune.finetune import ANSWERS, Finetune
 from pipeline.finetune.lora import Lora
 from pipeline.models.base import Architecture
@@ -20,6 +21,8 @@ from pipeline.models.lstm import Lstm
 from pipeline.models.mixtral import Mixtral
 from pipeline.models.t5 import T5
 from pipeline.storage import Store, open_store
+from pipeline.train.engine import Update
+from pipeline.train.muon import Muon
 from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 from pipeline.workflow.unit import open_artifact
@@ -143,3 +146,8 @@ def test_dropout_is_of_training_alone(architecture: Architecture, family: Family
 def test_a_seed_draws_the_head_and_the_order(family: Family, labelled: Path, tmp_path: Path) -> None:
     runs = [built(finetune(family(SMALL), labelled, epochs=0.2, seed=seed), tmp_path / str(seed))[1] for seed in (0, 1)]
     assert runs[0].metrics()[0]["loss"] != runs[1].metrics()[0]["loss"]
+
+
+def test_an_optimizer_for_models_that_are_trained_from_the_start_is_refused(family: Family, labelled: Path) -> None:
+    with pytest.raises(RequestError, match=r"^update\.optimizer is Muon, which is for pretraining: use adamw"):
+        finetune(family(SMALL), labelled, update=Update(optimizer=Muon()))

@@ -55,7 +55,9 @@ def test_accumulated_micro_batches_are_one_batch(accumulation: int) -> None:
 
 def test_it_does_what_a_bare_loop_does() -> None:
     bare, recipe = model(), AdamW()
-    optimizer = torch.optim.AdamW(recipe.groups(bare), lr=RATE, betas=(recipe.beta1, recipe.beta2), eps=recipe.epsilon)
+    decayed = [{"params": [weight for weight in bare.parameters() if weight.dim() >= 2], "weight_decay": recipe.weight_decay}]
+    groups = [*decayed, {"params": [weight for weight in bare.parameters() if weight.dim() < 2], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(recipe.beta1, recipe.beta2), eps=recipe.epsilon)
     for step in range(5):
         bare(*windows(step)).backward()
         nn.utils.clip_grad_norm_(bare.parameters(), 1.0)
