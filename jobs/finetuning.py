@@ -65,8 +65,9 @@ class FinetuneRecipe:
         """The step that trains; raises RequestError for what cannot be read."""
         if not self.train:
             raise RequestError("--train is empty: name files of labelled examples")
-        if self.compute.least_workers is not None:
-            raise RequestError(f"--compute.least-workers is {self.compute.least_workers}, and fine-tuning waits for all: leave it out")
+        for option, value in (("least-workers", self.compute.least_workers), ("recompute", self.compute.recompute)):
+            if value:
+                raise RequestError(f"--compute.{option} is {value}, which pretraining alone can: leave it out")
         checkpoint = checkpoint_step(self.checkpoint, store)
         train = self._examples(self.train)
         held_out = 0.0 if self.validation else self.held_out

@@ -49,10 +49,14 @@ class Kept:
 class Architecture(ABC):
     """A frozen recipe of a model. The vocabulary and the context come from the data that it is trained on."""
 
+    depth: int
+    """Layers."""
     dim: int
     """Width of what its layers pass on."""
     learns: ClassVar[type[Objective]] = NextToken
     """What it can be trained to predict."""
+    layered: ClassVar[bool] = True
+    """Whether its layers are modules of their own, in a list: each can then be computed apart from the others."""
     family: ClassVar[Family] = Family("decoder-only language model", "AutoModelForCausalLM", "text-generation")
 
     @abstractmethod

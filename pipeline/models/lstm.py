@@ -33,6 +33,7 @@ class Lstm(Architecture):
     random one, so there is no state of the window before to go on from.
     """
 
+    layered: ClassVar[bool] = False
     family: ClassVar[Family] = Family(
         "recurrent language model (LSTM)", "AutoModelForCausalLM", "text-generation", "pipeline.models.lstm_checkpoint"
     )

@@ -105,13 +105,16 @@ def memory_of(step: Pretrain, vocabulary: int) -> Memory:
     held = step.engines.holding(parameters, step.workers)
     kept = step.model.kept(step.objective, vocabulary, step.context, apart=step.attend == "document")
     narrow = NARROW[step.update.precision]
+    passed = kept.wide * WIDE + kept.narrow * narrow
+    if step.recompute:  # the inputs of all layers, and what one of them keeps
+        passed = passed / step.model.depth + step.model.depth * step.context * step.model.dim * WIDE
     copies = parameters * narrow if narrow < WIDE else 0  # of the weights, for the products
     return Memory(
         weights=held.weights * WIDE + copies,
         gradients=held.gradients * WIDE,
         optimizer=held.moments * WIDE,
         exchange=held.exchange * WIDE,
-        activations=round(BACKWARD * step.rows(step.workers) * (kept.wide * WIDE + kept.narrow * narrow)),
+        activations=round(BACKWARD * step.rows(step.workers) * passed),
         logits=round(kept.once * WIDE),
     )
 

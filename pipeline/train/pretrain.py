@@ -31,6 +31,7 @@ from pipeline.train.loop import Course, Loop, json_lines, mfu
 from pipeline.train.peak import peak
 from pipeline.train.plain import PlainEngines
 from pipeline.train.prices import Prices
+from pipeline.train.recompute import recompute_layers
 from pipeline.train.saves import Saves
 from pipeline.train.schedule import Schedule
 from pipeline.train.validation import LOOKS, held_out_windows
@@ -96,6 +97,8 @@ class Pretrain(Step[Checkpoint]):
     """Steps, counted from 1, whose checkpoints are kept when the run is done, for others to branch off."""
     validate_every: int | None = execution(None)
     """Steps between looks at the held-out loss; None for ten in a run."""
+    recompute: bool = execution(False)
+    """Whether the layers' activations are computed once more in the backward pass instead of kept: less memory, about a third more time."""
     prices: Prices | None = execution(None)
     """What the run's devices cost, as far as anybody told."""
 
@@ -118,6 +121,10 @@ class Pretrain(Step[Checkpoint]):
             raise RequestError(
                 f"token_budget is {self.token_budget}, less than one step of {self.batch} × {self.context} tokens:"
                 f" use at least {self.batch * self.context}"
+            )
+        if self.recompute and not self.model.layered:
+            raise RequestError(
+                f"recompute is true, and a {type(self.model).__name__} has no layers to compute once more one by one: leave it out"
             )
         if self.attend not in ("document", "window"):
             raise RequestError(f"attend is {self.attend!r}: use document or window")
@@ -209,6 +216,8 @@ class Pretrain(Step[Checkpoint]):
 
         torch.manual_seed(self.seed)
         model = self.model.build(vocab_size, self.context)
+        if self.recompute:
+            recompute_layers(model)
         weighed = isinstance(self.objective, NextToken) and self.objective.z_weight
         besides: Besides = weigh_logits(model, weighed) if weighed else dict
         return self.engines.start(model, self.update, self.batch // member.size // self.rows(member.size), member), besides
