@@ -90,6 +90,8 @@ class Earlier:
     """Its address."""
     until: int
     """So many steps are the same."""
+    sought: bool = True
+    """Whether it is told of if it has no checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -190,8 +192,8 @@ class Checkpoints:
             log.info("training goes on from %s", newest.place)
         elif newest is None and there:
             log.warning("no checkpoint is whole: training begins with the first step")
-        elif newest is None and self.earlier:
-            runs = ", nor ".join(f"up to step {run.until} in {run.run}" for run in self.earlier)
+        elif newest is None and (sought := [run for run in self.earlier if run.sought]):
+            runs = ", nor ".join(f"up to step {run.until} in {run.run}" for run in sought)
             log.warning("there is no checkpoint to go on from %s: training begins with the first step", runs)
         return newest
 

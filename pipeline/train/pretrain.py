@@ -51,7 +51,7 @@ class Pretrain(Step[Checkpoint]):
     Killed and started again, it goes on from its newest whole checkpoint, and ends in the same weights, bit for bit, where
     workers, engine and micro-batch are the same. A run with phases to come goes on from a checkpoint of the run without them, too,
     as long as that one's steps were before they begin: up to there it is the same run. So does one with a trunk, from the trunk's
-    checkpoints, up to where its own rate begins to fall.
+    checkpoints, up to where its own rate begins to fall; and one that passes over wrong steps, from a run that stopped at the first.
 
     Facts: `steps`, `tokens`, `loss` {"first", "last"}, `tokens_per_second` (over all steps), `mfu`, `peak` (of one worker's
     device: operations a second, where the figure is from, and its name), `parameters`, `workers`, `flops_per_token`,
@@ -259,12 +259,17 @@ class Pretrain(Step[Checkpoint]):
     def _checkpoints(self, unit: Unit, member: Member) -> Checkpoints:
         """Where checkpoints to resume from lie: this run's own, and those of the runs that begin as it does."""
         workers = "1 worker" if member.size == 1 else f"{member.size} workers"
-        earlier = tuple(Earlier(run._checkpoints_folders(unit), run.address, until) for run, until in self._alike())
+        earlier = tuple(
+            Earlier(run._checkpoints_folders(unit), run.address, until, run.watch == self.watch) for run, until in self._alike()
+        )
         folder, kept = self._checkpoints_folders(unit)
         return Checkpoints(unit.store, folder, f"{workers} with {self.engines}", member, earlier, kept, self.keep_at)
 
     def _alike(self) -> Iterator[tuple["Pretrain", int]]:
-        """The runs that do the same as this one in their first steps, and in how many: those without its last phases, and its trunk."""
+        """The runs that do the same as this one in their first steps, and in how many: those without its last phases, its trunk, and
+        the one that stops at the first wrong step."""
+        if self.watch.act != "stop":
+            yield replace(self, watch=self.watch.stopping()), self.steps
         for count, phase in reversed(list(enumerate(self.then))):
             yield replace(self, then=self.then[:count]), phase.at
         if self.trunk is not None:

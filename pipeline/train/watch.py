@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 
 from pipeline.errors import RequestError, RunError
 from pipeline.storage import Store
+from pipeline.workflow.fingerprint import execution
 
 log = logging.getLogger(__name__)
 Act = Literal["stop", "skip", "rewind"]
@@ -47,8 +48,8 @@ class Watch:
     The deviation is estimated by the median absolute one, which single jumps do not move."""
     window: int = 100
     """Losses that a jump is told by; none is told before there are so many."""
-    most: int = 10
-    """Greatest number of steps that are passed over; at one more the run stops."""
+    most: int = execution(10)
+    """Greatest number of steps that are passed over; at one more the run stops, and the same command with a greater number goes on."""
 
     def __post_init__(self) -> None:
         if self.act not in get_args(Act):
@@ -74,6 +75,10 @@ class Watch:
         if loss <= usual + self.spike * deviation:
             return None
         return f"the loss is {loss:.4g}, {(loss - usual) / deviation:.1f} standard deviations above the median of {usual:.4g},"
+
+    def stopping(self) -> "Watch":
+        """The watch that finds the same steps wrong and stops at the first: up to there a run is the same with either."""
+        return Watch() if self.spike is None else Watch(spike=self.spike, window=self.window)
 
     def of_norm(self, norm: float) -> str | None:
         """What is wrong with a gradient norm; None where nothing is."""
@@ -106,7 +111,7 @@ class Watcher:
             self._list(path, {"step": done, "batch": done - 1, "why": why.rstrip(","), "documents": documents})
         listed = f"the {len(documents)} documents of its batch are listed in {self.store.url}/{path}"
         if self.watch.act == "stop":
-            raise RunError(f"{why} in step {done}: {self.remedy}; {listed}")
+            raise RunError(f"{why} in step {done}: {self.remedy}, or use skip as watch.act to go on from the newest checkpoint; {listed}")
         before = {row["step"] for row in rows if PASSED in row} | self.passed.keys()
         if len(before) >= min(self.watch.most, self.steps - 1):
             raise RunError(

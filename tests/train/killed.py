@@ -3,8 +3,8 @@
     python -m tests.train.killed ROOT STEPS KILLS SEED
 
 Every life of the training is a process of its own, forked from this one, which has the libraries loaded: so that little of a life is
-spent on that. Every other one is killed inside a save: when files of a checkpoint are there and its manifest is not. The others end after
-a while.
+spent on that. Every other one is killed inside a save: when the folder of a checkpoint is there and its manifest is not. The others end
+after a while.
 Says on stdout, as JSON, how many were killed, and how many of them left a half checkpoint.
 """
 
@@ -55,7 +55,7 @@ class Life:
             os._exit(0)
 
     def half(self) -> set[str]:
-        """The new checkpoints of which there are files and no manifest."""
+        """The new checkpoints of which there is a folder and no manifest."""
         there = self._there()
         self.begun |= there.keys() - self.before
         return {name for name in there.keys() - self.before if not (there[name] / "manifest.json").exists()}

@@ -122,6 +122,29 @@ def test_interrupted_anywhere_it_passes_over_the_same_steps_and_ends_in_the_same
         assert (rows_of(found), weights_of(found.model)) == expected
 
 
+@pytest.mark.parametrize("act", ["skip", "rewind"])
+def test_a_run_that_stopped_is_gone_on_with_by_one_that_passes_over(
+    build: Build, store: Store, poison: Poison, act: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    step = poisoned(poison, act)
+    fresh = build(step)
+    assert "there is no checkpoint to go on from" not in caplog.text
+    store.delete(f"{step.address}/manifest.json")
+    with pytest.raises(RunError, match=r"use skip as watch\.act to go on from the newest checkpoint"):
+        build(poisoned(poison, "stop"))
+    taken: list[int] = []
+    plain = PlainEngine.step
+    monkeypatch.setattr(PlainEngine, "step", lambda engine, rate: taken.append(1) or plain(engine, rate))
+    found = build(step)
+    assert len(taken) <= STEPS - 5, "it did not begin with the first step"
+    assert (rows_of(found), weights_of(found.model)) == (rows_of(fresh), weights_of(fresh.model))
+
+
+def test_jumps_that_a_run_did_not_stop_at_are_not_taken_over() -> None:
+    assert Watch(act="skip").stopping() == Watch()
+    assert Watch(act="rewind", spike=10.0, window=50, most=3).stopping() == Watch(spike=10.0, window=50)
+
+
 def test_a_gradient_norm_that_is_no_number_is_passed_over(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, taken = PlainEngine.backward, []
 
@@ -223,3 +246,4 @@ def test_a_wrong_watch_is_refused(fields: dict[str, Any], named: str) -> None:
 def test_a_run_that_stops_keeps_its_address_and_another_act_has_another() -> None:
     assert pretrain(watch=Watch()).address == pretrain().address != pretrain(watch=Watch(act="skip")).address
     assert "watch" not in pretrain().recipe
+    assert pretrain(watch=Watch(act="skip", most=99)).address == pretrain(watch=Watch(act="skip")).address
