@@ -97,10 +97,12 @@ class Saves:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Wait for the save under way. A member of several that ends by an error cannot wait for the others: they may have ended, too."""
-        if kind is None or self.checkpoints.member.size == 1:
-            with suppress(RunError):  # it is told of, and nothing comes after it
-                self.finish()
-        self.pool.shutdown()
+        try:
+            if kind is None or self.checkpoints.member.size == 1:
+                with suppress(RunError):  # it is told of, and nothing comes after it
+                    self.finish()
+        finally:
+            self.pool.shutdown()
 
     def _commit(self, steps: int, parts: Sequence[tuple[FileEntry, ...]]) -> Callable[[], tuple[FileEntry, ...]]:
         def commit() -> tuple[FileEntry, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import RunError
-from pipeline.storage import LocalStore, Store
+from pipeline.storage import LocalStore, Store, open_store
 from pipeline.train.checkpoint import Checkpoint, Checkpoints
 from pipeline.train.engine import Update
 from pipeline.train.plain import PlainEngine, PlainEngines
@@ -253,6 +253,18 @@ def test_all_members_take_the_same_decision_where_one_of_them_cannot_save(store:
         return Checkpoints(store, FOLDER, "3 workers", member).resume(page).steps, page.text  # type: ignore[arg-type]
 
     assert in_gang(3, resumed, monkeypatch) == [(1, "1")] * 3
+
+
+def test_an_object_store_is_saved_to_as_well(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_CACHE", str(tmp_path))
+    checkpoints, page = Checkpoints(open_store(bucket), FOLDER, "1 worker", Lone()), Page(0)
+    with Saves(checkpoints) as saves:
+        for step in range(1, 5):
+            saves.look()
+            saves.begin(Page(0, f"{step}"), step, "")  # type: ignore[arg-type]
+    assert checkpoints.resume(page).steps == 4  # type: ignore[arg-type]
+    assert page.text == "4"
+    assert {entry.path.split("/step-")[1][:8] for entry in checkpoints.store.list(FOLDER)} == {"00000003", "00000004"}
 
 
 def test_one_save_between_failures_sets_the_count_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
