@@ -86,6 +86,8 @@ class Loop:
     """What the model tells of its last pass beside the loss; the rows have it as means over the global batch."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     """The metrics of the steps that are done."""
+    settled: list[str] = field(default_factory=list)
+    """The first of them as lines of JSON: those that nothing is added to any more."""
     reported_at: float = -math.inf
     """When the last report was made, on this member's clock."""
     validated: dict[str, float] = field(default_factory=dict)
@@ -114,7 +116,7 @@ class Loop:
     def _resume(self) -> str:
         """Go on from the newest checkpoint; returns its place."""
         resumed = self.saves.checkpoints.resume(self.engine)
-        self.rows = [json.loads(line) for line in resumed.history.splitlines()]
+        self.rows, self.settled = [json.loads(line) for line in resumed.history.splitlines()], []
         return resumed.place
 
     def _go_back(self) -> None:
@@ -142,7 +144,8 @@ class Loop:
         """Begin to save; returns what the metrics say of the save before, but those that are saved do not."""
         self._put_together()
         with self.economy.waiting("save"):
-            return self.saves.begin(self.engine, done, json_lines(self.rows))
+            self.settled += map(json_line, self.rows[len(self.settled) : -1])
+            return self.saves.begin(self.engine, done, "".join([*self.settled, *map(json_line, self.rows[-1:])]))
 
     def _put_together(self) -> None:
         """Put what all members know of the steps so far into their rows."""
@@ -231,4 +234,8 @@ def mfu(tokens_per_second: float, flops_per_token: int, peak: Peak, size: int) -
 
 def json_lines(rows: list[dict[str, Any]]) -> str:
     """One JSON object a line."""
-    return "".join(json.dumps(row) + "\n" for row in rows)
+    return "".join(map(json_line, rows))
+
+
+def json_line(row: dict[str, Any]) -> str:
+    return json.dumps(row) + "\n"
