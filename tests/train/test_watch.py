@@ -48,8 +48,8 @@ def poisoned(poison: Poison, act: Any, **fields: Any) -> Any:
 
 
 def rows_of(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """The metrics, without what a clock says."""
-    clocked = ("seconds", "tokens_per_second", "mfu", "economy")
+    """The metrics, without what a clock says, and which run it was."""
+    clocked = ("seconds", "tokens_per_second", "mfu", "economy", "made_by")
     return [{name: value for name, value in row.items() if name not in clocked} for row in checkpoint.metrics()]
 
 
