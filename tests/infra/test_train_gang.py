@@ -174,8 +174,11 @@ def test_an_error_of_a_member_is_raised_as_itself_and_not_tried_again(executor: 
     assert len(list(Path(store.url).glob("began-1-*"))) == 1
 
 
-class Mortal(Gang):
-    """Counts to ten, keeps its place in the root, and loses its second member once on the way."""
+@dataclass(frozen=True, kw_only=True)
+class Counting(Gang):
+    """Counts to ten, keeps its place in the root, and has a signal sent to its second member once on the way."""
+
+    sent: int = signal.SIGKILL
 
     def train(self, unit: Unit, member: Member) -> Facts:
         from torch import distributed, tensor
@@ -185,50 +188,35 @@ class Mortal(Gang):
         distributed.barrier()
         for number in range(first, 10):
             if member.rank == 1 and number == 5 and first == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.sent)
             both = tensor(number)
             distributed.all_reduce(both)
             if member.rank == 0:
                 place.write_text(str(number + 1))
-            member.report({"number": number, "both": both.item()})
+            member.report({"step": number + 1, "steps": 10, "both": both.item()})
         return {"first": first}
+
+
+COUNTED = [{"step": number + 1, "steps": 10, "both": 2 * number} for number in range(10)]
 
 
 def test_a_gang_that_loses_a_process_starts_again_and_goes_on(
     executor: RayExecutor, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard = Heard()
-    run([Mortal()], store, executor, [heard])
-    assert open_artifact(store, Mortal()).facts == {"first": 5}
-    assert heard.metrics == [{"number": number, "both": 2 * number} for number in range(10)]
+    run([Counting()], store, executor, [heard])
+    assert open_artifact(store, Counting()).facts == {"first": 5}
+    assert heard.metrics == COUNTED
     assert "starting the gang again from its last checkpoint (1 of 3)" in caplog.text
 
 
-class Frozen(Gang):
-    """Counts to ten, keeps its place in the root, and has its second member stopped once on the way, as by a machine that hangs."""
-
-    def train(self, unit: Unit, member: Member) -> Facts:
-        from torch import distributed, tensor
-
-        place = Path(unit.store.url, "place")
-        first = int(place.read_text()) if place.exists() else 0
-        distributed.barrier()
-        for number in range(first, 10):
-            if member.rank == 1 and number == 5 and first == 0:
-                os.kill(os.getpid(), signal.SIGSTOP)
-            distributed.all_reduce(tensor(number))
-            if member.rank == 0:
-                place.write_text(str(number + 1))
-            member.report({"step": number + 1, "steps": 10})
-        return {"first": first}
-
-
 def test_a_gang_that_hangs_is_ended_and_goes_on(executor: RayExecutor, store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    heard = Heard()
-    run([Frozen()], store, replace(executor, silence=3.0), [heard])
-    assert open_artifact(store, Frozen()).facts == {"first": 5}
-    assert [row["step"] for row in heard.metrics] == list(range(1, 11))
-    assert "has said nothing for 3 seconds after step 5" in caplog.text
+    """As where a machine stops without a word."""
+    heard, frozen = Heard(), Counting(sent=signal.SIGSTOP)
+    run([frozen], store, replace(executor, silence=8.0), [heard])
+    assert open_artifact(store, frozen).facts == {"first": 5}
+    assert heard.metrics == COUNTED
+    assert "seconds after step 5 (as a rule it is" in caplog.text
 
 
 class Lost(Gang):
