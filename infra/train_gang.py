@@ -196,7 +196,7 @@ class Gang:
             run_config=RunConfig(
                 name="gang",
                 storage_path=folder,
-                failure_config=FailureConfig(max_failures=0),
+                failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
                 logging_config=LoggingConfig("ERROR"),
             ),
         )
@@ -330,6 +330,13 @@ class RayMember:
     def report(self, metrics: Mapping[str, Any]) -> None:
         if self.rank == 0:
             self.say(Said(dict(metrics)))
+
+    @property
+    def leaving(self) -> bool:
+        """What Ray Train's watcher of nodes has told this process; its own question after it would be a barrier for the whole gang."""
+        from ray.train.v2._internal.execution.context import get_train_context
+
+        return get_train_context().preemption_context.preemption_info is not None
 
     def saved(self) -> None:
         if self.rank == 0:

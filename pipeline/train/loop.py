@@ -93,6 +93,9 @@ class Loop:
     validated: dict[str, float] = field(default_factory=dict)
     """The last held-out loss, for reports between two looks at it."""
 
+    warned: bool = False
+    """Whether a member's machine will be taken away soon."""
+
     def run(self) -> list[dict[str, Any]]:
         """Train to the last step; returns a row of metrics for every step since the first."""
         place = self._resume()
@@ -136,9 +139,15 @@ class Loop:
         self.economy.note(row)
         row |= self.saves.look()
         self.rows.append(row)
-        if (done % self.course.save_every == 0 or done in self.course.keep_at) and done < self.course.steps:
+        due = done % self.course.save_every == 0 or done in self.course.keep_at or self._is_warned()
+        if due and done < self.course.steps:
             row |= self._save(done)
         self._report(row)
+
+    def _is_warned(self) -> bool:
+        """Whether a member has been told since the last step that its machine will be taken away: then what was done since is saved."""
+        before, self.warned = self.warned, mean(self.member, self.engine.device, float(self.member.leaving)) > 0
+        return self.warned and not before
 
     def _save(self, done: int) -> Mapping[str, Any]:
         """Begin to save; returns what the metrics say of the save before, but those that are saved do not."""

@@ -31,6 +31,7 @@ class Alone:
     tell: Report
     rank: int = 0
     size: int = 1
+    leaving: bool = False
 
     def report(self, metrics: Mapping[str, Any]) -> None:
         self.tell(metrics)

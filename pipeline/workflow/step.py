@@ -31,6 +31,10 @@ class Member(Protocol):
     @property
     def size(self) -> int: ...
 
+    @property
+    def leaving(self) -> bool:
+        """Whether its machine has been told that it will be taken away soon."""
+
     def report(self, metrics: Mapping[str, Any]) -> None:
         """Tell the listeners how far the gang is; only the first member's words are passed on."""
 

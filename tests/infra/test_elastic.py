@@ -48,7 +48,20 @@ def until(there: Callable[[], bool], driver: "subprocess.Popen[bytes]", said: Pa
         time.sleep(0.1)
 
 
-def test_training_outlives_a_node_with_fewer_workers_and_takes_more_when_one_joins(head: Head, folder: Path, tmp_path: Path) -> None:
+NOTICE = """
+import subprocess, sys, ray
+address, doomed = sys.argv[1:]
+ray.init(address=address, logging_level="ERROR")
+(node,) = [node["NodeID"] for node in ray.nodes() if node["NodeManagerAddress"] == doomed]
+words = ["--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=spot", "--deadline-remaining-seconds=600"]
+subprocess.run([sys.executable, "-m", "ray.scripts.scripts", "drain-node", f"--address={address}", f"--node-id={node}", *words], check=True)
+"""
+
+
+@pytest.mark.parametrize("notice", [False, True], ids=["without a word", "with notice"])
+def test_training_outlives_a_node_with_fewer_workers_and_takes_more_when_one_joins(
+    notice: bool, head: Head, folder: Path, tmp_path: Path
+) -> None:
     root, said = tmp_path / "root", tmp_path / "said"
     store = open_store(str(root))
     run([part.tokens for part in elastic(2).mixture], store, InlineExecutor())
@@ -57,12 +70,17 @@ def test_training_outlives_a_node_with_fewer_workers_and_takes_more_when_one_joi
         return [int(line) for line in said.read_text().splitlines() if line.isdecimal()]
 
     command = [sys.executable, "-m", "tests.infra.elastic", head.address, str(root), "2"]
+    least = 40
     with ExitStack() as nodes, said.open("w") as file:
         nodes.enter_context(ray_node(head, folder, "127.0.0.2", cores=1))
         doomed = nodes.enter_context(ray_node(head, folder, "127.0.0.3", cores=1))
         driver = subprocess.Popen(command, cwd=PROJECT, env=head.environment, stdout=file, stderr=file)
         try:
             until(lambda: max(steps(), default=0) > 45, driver, said)
+            if notice:
+                subprocess.run([sys.executable, "-c", NOTICE, head.address, "127.0.0.3"], env=head.environment, check=True)
+                until(lambda: any(step % 20 for step in saved(root)), driver, said)
+                least = max(saved(root))
             kill_session(doomed)
             until(lambda: "goes on with 1 processes instead of 2" in said.read_text(), driver, said)
             reached = len(steps())
@@ -75,8 +93,13 @@ def test_training_outlives_a_node_with_fewer_workers_and_takes_more_when_one_joi
             driver.wait()
     trained = open_artifact(store, elastic(2))
     assert trained.facts["workers"] == 2
-    assert steps()[reached] in range(20, 60), "at most the steps since the last save are done again"
+    assert steps()[reached] >= least, "at most the steps since the last save are done again"
     assert_equal_course(trained, tmp_path / "alone")
+
+
+def saved(root: Path) -> list[int]:
+    """The steps of whole checkpoints."""
+    return [int(path.parent.name.split("-")[1]) for path in root.glob("pretrain/*/work/checkpoints/*/step-*/manifest.json")]
 
 
 def assert_equal_course(trained: Checkpoint, root: Path) -> None:

@@ -54,6 +54,7 @@ class Lone:
 
     rank: int = 0
     size: int = 1
+    leaving: bool = False
     words: list[Any] = field(default_factory=list)
 
     def report(self, metrics: Any) -> None:
