@@ -16,12 +16,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
 from jobs import recipes
 from jobs.filters import REGISTRY, filters_help
+from jobs.history.recorded import recipe_from
 from jobs.optimizers import optimizers_help, with_optimizer
 from jobs.tasks import TASKS
 from jobs.terminal import cut, room
@@ -29,6 +31,7 @@ from pipeline.errors import MillraceError, RequestError
 from pipeline.workflow.plan import Rebuild
 
 R = TypeVar("R")
+RECORDED = ".json"
 DONE, FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -148,13 +151,24 @@ def recipe_names(kind: type) -> list[str]:
 
 
 def load_recipe(name: str, recipe_type: type[R]) -> R:
-    """The preset of that name; raises RequestError naming those there are."""
+    """The preset of that name, or what jobs/tune.py has written to that file; raises RequestError naming the presets there are."""
+    if name.endswith(RECORDED):
+        return _recorded_recipe(name, recipe_type)
     fitting = recipe_names(recipe_type)
     module = name.replace("-", "_")
     if module not in fitting:
         raise RequestError(f"there is no recipe {name!r} for this job: choose one of {', '.join(fitting)}")
     recipe: R = _recipe(module)
     return recipe
+
+
+def _recorded_recipe(path: str, recipe_type: type[R]) -> R:
+    try:
+        return recipe_from(json.loads(Path(path).read_text(encoding="utf-8")), recipe_type)
+    except (OSError, ValueError, MillraceError) as problem:
+        raise RequestError(
+            f"the recipe {path} cannot be read ({problem}): name a file that jobs/tune.py has written, or a preset"
+        ) from None
 
 
 def _recipe(module: str) -> Any:

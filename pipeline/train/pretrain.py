@@ -194,6 +194,15 @@ class Pretrain(Step[Checkpoint]):
         unit.write(METRICS, json_lines(rows).encode(), ".jsonl", len(rows))
         return facts
 
+    def tried(self, unit: Unit, member: Member, steps: int) -> Facts:
+        """Do some steps and keep nothing of them: `paces` (tokens a second, of each), `peak_bytes` of this member or None."""
+        order = self._order(unit.open)
+        lexicon = self._lexicon(order, unit.open)
+        engine, besides = self._engine(lexicon.size, member)
+        loop = self._loop(unit, member, engine, besides, order, lexicon)
+        with repeatable(engine):
+            return {"paces": loop.paces(steps), "peak_bytes": loop.economy.peak_bytes()}
+
     def _order(self, opened: Callable[[Step[TokenShards]], TokenShards]) -> Order:
         first, *then = (
             Stage(phase.at, phase.mixture, [opened(part.tokens) for part in phase.mixture])

@@ -59,7 +59,7 @@ def test_a_wrong_request_is_one_line_with_the_value_and_the_remedy(wrong: str, t
 
 JOBS = (
     *("corpus", "pretrain", "refresh", "forget", "finetune", "evaluate"),
-    *("generate", "embed", "attribute", "export", "trace", "status", "ladder"),
+    *("generate", "embed", "attribute", "export", "trace", "status", "ladder", "tune"),
 )
 
 
