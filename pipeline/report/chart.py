@@ -30,6 +30,10 @@ class Line:
     """How sure it is: x, from y, to y."""
 
 
+SMALLEST = 1e-300
+"""Smaller numbers are drawn as 0: their parts are too small to be numbers."""
+
+
 @dataclass(frozen=True)
 class Scale:
     """Values to fractions of an axis, with round ticks."""
@@ -45,8 +49,11 @@ class Scale:
 def scale(values: Sequence[float], from_zero: bool, tight: bool = False) -> Scale:
     """An axis that holds all values; `tight` ends at them, else at round ticks."""
     low, high = (0.0 if from_zero else min(values)), max(values)
-    if high - low <= 1e-9 * max(abs(low), abs(high)):
-        low, high = (low - abs(low) / 10, high + abs(high) / 10) if low else (0.0, 1.0)
+    largest = max(abs(low), abs(high))
+    if largest < SMALLEST:
+        low, high = 0.0, 1.0
+    elif high - low <= 1e-9 * largest:
+        low, high = low - abs(low) / 10, high + abs(high) / 10
     unit = _round_unit((high - low) / 4)
     first, last = math.floor(low / unit), math.ceil(high / unit)
     ticks = [number * unit for number in range(first, last + 1)]

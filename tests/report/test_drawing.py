@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.report.chart import Line, chart, scale, smoothed, thinned
@@ -22,6 +22,8 @@ numbers = st.floats(-1e12, 1e12)
 
 
 @given(st.lists(numbers, min_size=1), st.booleans(), st.booleans())
+@example([5e-324], False, False)
+@example([0.0, 5e-324], True, True)
 def test_an_axis_holds_all_values(values: list[float], from_zero: bool, tight: bool) -> None:
     axis = scale([abs(value) for value in values] if from_zero else values, from_zero, tight)
     for value in values:

@@ -83,13 +83,13 @@ def test_what_was_written_of_a_failed_save_goes_so_that_there_is_room(build: Bui
     plain = PlainEngine.step
 
     def looking(engine: PlainEngine, rate: float) -> float:
-        there[:] = [entry.path for entry in store.list("pretrain") if "/step-" in entry.path]
+        there[:] = [entry.path for entry in store.list("pretrain") if "/step-00000005/" in entry.path]
         return plain(engine, rate)
 
     refuse(monkeypatch, lambda path: path.endswith("manifest.json"), full)
     monkeypatch.setattr(PlainEngine, "step", looking)
     build(pretrain(11, save_every=5))
-    assert not there, "step 11 is after the failed saves of 5 and, as the run waits for one before the next, of 10"
+    assert not there, "step 11 is after the save of 10, which waits for that of 5 to have failed"
 
 
 def test_three_failed_saves_in_a_row_end_the_run_and_the_same_command_goes_on(
