@@ -14,8 +14,7 @@ from jobs.command import Invocation, Result, execute
 from jobs.estimating import check_priced, machine_of
 from jobs.finetuning import FinetuneRecipe, check_request
 from jobs.grid import combinations, with_settings
-from jobs.launch import carry_out, outcome_result, planned, report_page, show_cost, show_plan
-from pipeline.errors import RequestError
+from jobs.launch import carry_out, check_workers, outcome_result, planned, report_page, show_cost, show_plan
 from pipeline.finetune.finetune import Finetune
 from pipeline.storage import Store, open_store
 from pipeline.workflow.artifact import Manifest, read_manifest
@@ -33,8 +32,7 @@ class Searching:
 def finetune(invocation: Invocation[FinetuneRecipe]) -> Result:
     """Train the model, and everything before it; of a grid, every model."""
     recipe, options = invocation.recipe, invocation.options
-    if options.cluster == "none" and recipe.compute.workers > 1:
-        raise RequestError(f"--cluster none is one process, and --compute.workers is {recipe.compute.workers}: use --cluster local, or 1")
+    check_workers(recipe.compute.workers, options)
     store = open_store(options.root)
     grid = combinations(invocation.more.grid)
     targets = [with_settings(recipe, settings).target(store) for settings in grid]

@@ -14,10 +14,9 @@ from jobs.command import Invocation, Result, execute
 from jobs.comparison import aligned
 from jobs.history.prospect import as_it_was
 from jobs.laddering import Laddering, LadderPlan, check_recipe
-from jobs.launch import carry_out, outcome_result, planned, show_plan
+from jobs.launch import carry_out, check_workers, outcome_result, planned, show_plan
 from jobs.recipe import PretrainRecipe
 from jobs.sweep import check_at_once, sweep
-from pipeline.errors import RequestError
 from pipeline.evaluate.ladder import Ladder
 from pipeline.report.ladder import write_ladder
 from pipeline.report.words import compact
@@ -29,10 +28,7 @@ from pipeline.workflow.unit import open_artifact
 def ladder(invocation: Invocation[PretrainRecipe]) -> Result:
     """Train what runs are not there yet, fit the law and foretell the target."""
     options, asked = invocation.options, invocation.more
-    if options.cluster == "none" and invocation.recipe.compute.workers > 1:
-        raise RequestError(
-            f"--cluster none is one process, and --compute.workers is {invocation.recipe.compute.workers}: use --cluster local, or 1"
-        )
+    check_workers(invocation.recipe.compute.workers, options)
     asked.check()
     check_at_once(asked.at_once)
     check_recipe(invocation.recipe)

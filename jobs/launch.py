@@ -10,6 +10,7 @@ from typing import Any
 from infra.lineage import WandbLineage
 from infra.ray_cluster import check_cluster, cluster
 from jobs.command import Options
+from pipeline.errors import RequestError
 from pipeline.report.economy import cost_in_words
 from pipeline.report.page import write_report
 from pipeline.storage import LocalStore, Store, open_store
@@ -50,6 +51,12 @@ def _progress() -> Listener:
     from infra.progress import Progress
 
     return Progress(sys.stderr)
+
+
+def check_workers(workers: int, options: Options, option: str = "--compute.workers") -> None:
+    """Raise RequestError for a gang that the cluster asked for cannot have."""
+    if options.cluster == "none" and workers > 1:
+        raise RequestError(f"--cluster none is one process, and {option} is {workers}: use --cluster local, or 1 worker")
 
 
 def planned(targets: Sequence[Step[Any]], options: Options) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from jobs.estimating import Forecast, Planning, show_estimate
 from jobs.history.prospect import Prospect, as_it_was
 from jobs.history.states import State, folder_of, ingests_of, latest, tokenizer_of
 from jobs.history.tombstones import read_tombstones
-from jobs.launch import carry_out, corpus_result, outcome_result, planned, report_page, show_corpus, show_cost, show_plan
+from jobs.launch import carry_out, check_workers, corpus_result, outcome_result, planned, report_page, show_corpus, show_cost, show_plan
 from jobs.recipe import PretrainRecipe
 from pipeline.errors import RequestError
 from pipeline.storage import Store, open_store
@@ -27,9 +27,7 @@ from pipeline.workflow.unit import open_artifact
 
 def pretrain(invocation: Invocation[PretrainRecipe]) -> Result:
     """Build the model and everything before and after it."""
-    workers = invocation.recipe.compute.workers
-    if invocation.options.cluster == "none" and workers > 1:
-        raise RequestError(f"--cluster none is one process, and --compute.workers is {workers}: use --cluster local, or 1 worker")
+    check_workers(invocation.recipe.compute.workers, invocation.options)
     store = open_store(invocation.options.root)
     prospect = _on_states(invocation.recipe, store) if invocation.recipe.states else as_it_was(invocation.recipe, store)
     recipe = prospect.recipe

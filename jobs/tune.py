@@ -16,7 +16,7 @@ from typing import Any
 from jobs.command import Invocation, Result, execute
 from jobs.comparison import aligned
 from jobs.history.recorded import recorded
-from jobs.launch import carry_out, planned, show_plan
+from jobs.launch import carry_out, check_workers, planned, show_plan
 from jobs.recipe import PretrainRecipe
 from jobs.tuning import Layout, Tuning, layouts
 from pipeline.errors import RequestError, RunError
@@ -31,8 +31,7 @@ def tune(invocation: Invocation[PretrainRecipe]) -> Result:
     tuning, options = invocation.more, invocation.options
     tuning.check()
     tried = list(layouts(invocation.recipe, tuning))
-    if options.cluster == "none" and (several := max(layout.compute.workers for layout in tried)) > 1:
-        raise RequestError(f"--cluster none is one process, and --gangs has {several}: use --cluster local, or 1")
+    check_workers(max(layout.compute.workers for layout in tried), options, "the greatest of --gangs")
     trials = {layout: Trial.of(layout.training, tuning.steps, _machine()) for layout in tried if layout.training is not None}
     if not trials:
         raise RequestError(f"none of the layouts can be run; the first one: {tried[0].why}")

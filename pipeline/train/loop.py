@@ -92,7 +92,6 @@ class Loop:
     """When the last report was made, on this member's clock."""
     validated: dict[str, float] = field(default_factory=dict)
     """The last held-out loss, for reports between two looks at it."""
-
     warned: bool = False
     """Whether a member's machine will be taken away soon."""
 
