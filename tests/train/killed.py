@@ -4,7 +4,7 @@
 
 Every life of the training is a process of its own, forked from this one, which has the libraries loaded: so that little of a life is
 spent on that. Every other one is killed inside a save: when the folder of a checkpoint is there and its manifest is not. The others end
-after a while.
+a little after some save. How long a life is, is counted in saves, and not in time: so that a fast machine is not done too soon.
 Says on stdout, as JSON, how many were killed, and how many of them left a half checkpoint.
 """
 
@@ -26,10 +26,10 @@ from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 from tests.train.tiny import pretrain
 
-LONGEST = 1.5
-"""Seconds of a life, at most, where it is not ended inside a save."""
 MOST_SAVES = 6
-"""Saves that are begun in a life, at most, where it is."""
+"""Saves that are begun in a life before it is ended, at most."""
+AFTER = 0.05
+"""Seconds from then to the end, at most, where it is not ended inside a save."""
 
 
 def recipe(steps: int) -> Any:
@@ -60,6 +60,11 @@ class Life:
         self.begun |= there.keys() - self.before
         return {name for name in there.keys() - self.before if not (there[name] / "manifest.json").exists()}
 
+    def saves(self, least: int, inside: bool) -> bool:
+        """Whether so many were begun, and, where it is asked for, one is under way."""
+        half = self.half()
+        return len(self.begun) >= least and (bool(half) or not inside)
+
     def reaches(self, moment: Callable[[], bool]) -> bool:
         """Wait for a moment; whether it came before the end of the life. Raises where the life failed."""
         while not moment():
@@ -82,14 +87,12 @@ class Life:
 def main(root: Path, steps: int, kills: int, seed: int) -> None:
     random, told = Random(seed), {"killed": 0, "inside": 0}
     while told["killed"] < kills:
-        saves, until = random.randint(1, MOST_SAVES), time.monotonic() + random.uniform(0, LONGEST)
+        saves, inside = random.randint(1, MOST_SAVES), told["killed"] % 2 == 1
         life = Life(root, steps)
-        moments: list[Callable[[], bool]] = [
-            lambda: time.monotonic() > until,  # noqa: B023 - it is waited for here
-            lambda: bool(life.half()) and len(life.begun) >= saves,  # noqa: B023
-        ]
-        if not life.reaches(moments[told["killed"] % 2]):
+        if not life.reaches(lambda: life.saves(saves, inside)):  # noqa: B023 - it is waited for here
             break
+        if not inside:
+            time.sleep(random.uniform(0, AFTER))
         life.end()
         told["killed"] += 1
         told["inside"] += bool(life.half())
