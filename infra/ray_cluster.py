@@ -56,12 +56,12 @@ def cluster(where: str, workers: int | None = None) -> Iterator[Executor]:
     if where == "none":
         yield InlineExecutor()
         return
-    start = where == "local" and INSIDE_JOB not in os.environ
+    start = starts_own(where)
     with _own_signals():
         if start:
             _start(workers)
         else:
-            _connect("auto" if where == "local" else where)
+            _connect(where)
     import ray
 
     from infra.ray_executor import RayExecutor
@@ -70,6 +70,27 @@ def cluster(where: str, workers: int | None = None) -> Iterator[Executor]:
         yield RayExecutor(workers=None if start else workers, fixed=start)
     finally:
         ray.shutdown()
+
+
+def starts_own(where: str) -> bool:
+    """Whether a run starts a Ray for itself."""
+    return where == "local" and INSIDE_JOB not in os.environ
+
+
+def running_at(where: str) -> str | None:
+    """HOST:PORT of the cluster that `where` means and that is there already; None where a run starts its own, or needs none.
+
+    Raises RequestError where it cannot be reached.
+    """
+    if where == "none" or starts_own(where):
+        return None
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    address = "auto" if where == "local" else where
+    found = _find(address)
+    _reach(address, found)
+    return found
 
 
 @contextmanager
@@ -117,20 +138,17 @@ def _start(workers: int | None) -> None:
         ) from problem
 
 
-def _connect(address: str) -> None:
+def _connect(where: str) -> None:
     """Connect this process to a running cluster."""
     import ray
-    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
     _keep_quiet()
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-    found = _find(address)
-    _reach(address, found)
+    found = running_at(where)
     try:
         ray.init(address=found, log_to_driver=False, logging_level=logging.ERROR)
     except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as problem:
         raise RequestError(
-            f"--cluster {address}: cannot connect ({_line(problem)}); run this on a node of that cluster, with its versions of Ray "
+            f"--cluster {where}: cannot connect ({_line(problem)}); run this on a node of that cluster, with its versions of Ray "
             "and Python, or use `ray job submit`"
         ) from problem
 

@@ -81,6 +81,8 @@ def arrival() -> Callable[[Mapping[str, Any], bytes], bytes]:
         import sys
 
         os.environ.update(surroundings["environment"])
+        if surroundings["niceness"] > os.getpriority(os.PRIO_PROCESS, 0):
+            os.setpriority(os.PRIO_PROCESS, 0, surroundings["niceness"])
         if os.path.isdir(surroundings["folder"]):
             os.chdir(surroundings["folder"])
         sys.path[:] = [*surroundings["path"], *(place for place in sys.path if place not in surroundings["path"])]
@@ -91,8 +93,13 @@ def arrival() -> Callable[[Mapping[str, Any], bytes], bytes]:
 
 
 def surroundings(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The folder and the module path of this process, and environment variables for the worker."""
-    return {"folder": os.getcwd(), "path": [os.path.abspath(place) for place in sys.path], "environment": dict(environment)}
+    """The folder, the module path and the niceness of this process, and environment variables for the worker."""
+    return {
+        "folder": os.getcwd(),
+        "path": [os.path.abspath(place) for place in sys.path],
+        "environment": dict(environment),
+        "niceness": os.getpriority(os.PRIO_PROCESS, 0),
+    }
 
 
 def packed(function: Callable[..., Any], *arguments: Any) -> bytes:

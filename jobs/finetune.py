@@ -14,7 +14,8 @@ from jobs.command import Invocation, Result, execute
 from jobs.estimating import check_priced, machine_of
 from jobs.finetuning import FinetuneRecipe, check_request
 from jobs.grid import combinations, with_settings
-from jobs.launch import carry_out, check_workers, outcome_result, planned, report_page, show_cost, show_plan
+from jobs.launch import carry_out, check_workers, planned, report_page, show_cost, show_plan
+from jobs.sweep import ahead, check_at_once
 from pipeline.finetune.finetune import Finetune
 from pipeline.storage import Store, open_store
 from pipeline.workflow.artifact import Manifest, read_manifest
@@ -27,12 +28,15 @@ class Searching:
 
     grid: tuple[str, ...] = ()
     """NAME=VALUE,VALUE …: train with every combination of these settings, and keep what scores best on the validation examples."""
+    at_once: int = 1
+    """Models of a grid that are trained at a time, each in a process of its own; they give way to other work on a cluster."""
 
 
 def finetune(invocation: Invocation[FinetuneRecipe]) -> Result:
     """Train the model, and everything before it; of a grid, every model."""
     recipe, options = invocation.recipe, invocation.options
     check_workers(recipe.compute.workers, options)
+    check_at_once(invocation.more.at_once)
     store = open_store(options.root)
     grid = combinations(invocation.more.grid)
     targets = [with_settings(recipe, settings).target(store) for settings in grid]
@@ -40,13 +44,17 @@ def finetune(invocation: Invocation[FinetuneRecipe]) -> Result:
     for target in targets:
         if read_manifest(store, target.address) is None:
             check_request(target, store)
-    outcome = carry_out("finetune", targets, options)
-    if outcome is None:
+    if options.plan:
         return planned(targets, options)
+    shared = [step for target in targets for step in target.inputs.values()]
+    built = ahead("finetune", shared, [targets], options, at_once) if (at_once := invocation.more.at_once) > 1 else []
+    outcome = carry_out("finetune", targets, options)
+    assert outcome is not None
     facts = [outcome.manifests[target.address].facts for target in targets]
     best = max(range(len(targets)), key=lambda place: facts[place]["validation"][recipe.task.watched])
     found = {
-        **outcome_result(outcome),
+        "built": [*built, *outcome.built],
+        "skipped": [address for address in outcome.skipped if address not in built],
         **_result(targets[best], outcome.manifests, store),
         "report": report_page((targets[best],), options),
     }

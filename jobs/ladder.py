@@ -16,12 +16,12 @@ from jobs.history.prospect import as_it_was
 from jobs.laddering import Laddering, LadderPlan, check_recipe
 from jobs.launch import carry_out, check_workers, outcome_result, planned, show_plan
 from jobs.recipe import PretrainRecipe
-from jobs.sweep import check_at_once, sweep
+from jobs.sweep import ahead, check_at_once
 from pipeline.evaluate.ladder import Ladder
 from pipeline.report.ladder import write_ladder
 from pipeline.report.words import compact
 from pipeline.storage import Store, open_store
-from pipeline.workflow.plan import plan
+from pipeline.workflow.step import Step
 from pipeline.workflow.unit import open_artifact
 
 
@@ -35,12 +35,12 @@ def ladder(invocation: Invocation[PretrainRecipe]) -> Result:
     store = open_store(options.root)
     prospect = as_it_was(invocation.recipe, store)
     rungs = LadderPlan(prospect.recipe, asked)
+    waves = list(rungs.waves())
+    targets: list[Step[Any]] = [*(run for wave in waves for run in wave), rungs.fit]
     if options.plan:
-        return planned([rungs.fit], options)
-    built = list[str]()
-    if asked.at_once > 1:
-        built = _ahead(rungs, invocation, store)
-    outcome = carry_out("ladder", [rungs.fit], options)
+        return planned(targets, options)
+    built = ahead("ladder", [rungs.recipe.tokens], waves, options, asked.at_once) if asked.at_once > 1 else []
+    outcome = carry_out("ladder", targets, options)
     assert outcome is not None
     prospect.record(store, "ladder")
     fitted = open_artifact(store, rungs.fit)
@@ -53,16 +53,6 @@ def ladder(invocation: Invocation[PretrainRecipe]) -> Result:
         **({"target": foretold} if foretold else {}),
         "report": write_ladder(fitted, foretold, store, f"reports/{rungs.fit.address.replace('/', '-')}.html"),
     }
-
-
-def _ahead(rungs: LadderPlan, invocation: Invocation[PretrainRecipe], store: Store) -> list[str]:
-    """Build what the runs have in common, and then the runs themselves, several at a time; returns what was built."""
-    missing = [decision.step.address for decision in plan([rungs.fit], store, invocation.options.rebuild) if decision.build]
-    carry_out("ladder", [rungs.recipe.tokens], invocation.options)
-    for wave in rungs.waves():
-        for _ in sweep("ladder", [step for step in wave if step.address in missing], invocation.options, invocation.more.at_once):
-            pass
-    return [address for address in missing if address != rungs.fit.address]
 
 
 def _foretold(rungs: LadderPlan, fitted: Ladder, store: Store) -> dict[str, Any] | None:

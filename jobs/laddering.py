@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
+from typing import Literal
 
 from jobs.grid import with_settings
 from jobs.recipe import PretrainRecipe
@@ -30,7 +31,9 @@ class Laddering:
     target_tokens: int | None = None
     """Its token budget."""
     at_once: int = 1
-    """Runs at a time, each in a process of its own; the costliest begin first."""
+    """Runs at a time, each in a process of its own; they give way to other work on a cluster."""
+    first: Literal["largest", "smallest"] = "largest"
+    """Which runs are begun first, by what they cost: the largest, so that all end soon, or the smallest, so that some do."""
 
     def check(self) -> None:
         """Raise RequestError for what is no ladder."""
@@ -67,8 +70,9 @@ class LadderPlan:
         return FitLadder(rungs=tuple(rungs), task=self.recipe.tasks[0].name)
 
     def waves(self) -> Iterator[Sequence[Evaluate]]:
-        """The runs in the order to train them in, so that none waits for another of its wave: trunks first, and the costliest."""
-        rungs = sorted(self.fit.rungs, key=lambda rung: (rung.checkpoint.trunk is not None, -self._cost(rung.checkpoint)))
+        """The runs in the order to train them in, so that none waits for another of its wave: trunks first, and by what they cost."""
+        sign = -1 if self.asked.first == "largest" else 1
+        rungs = sorted(self.fit.rungs, key=lambda rung: (rung.checkpoint.trunk is not None, sign * self._cost(rung.checkpoint)))
         for _, wave in groupby(rungs, key=lambda rung: rung.checkpoint.trunk is not None):
             yield [rung.evaluation for rung in wave]
 

@@ -69,6 +69,18 @@ def test_of_a_grid_what_scores_best_on_the_validation_examples_is_the_result(fol
     assert len({each["artifact"] for each in tried}) == 4
 
 
+def test_models_of_a_grid_that_are_trained_at_once_are_those_that_are_trained_one_by_one(
+    folder: str, labelled: Path, tmp_path: Path
+) -> None:
+    arguments = ("--checkpoint", folder, "--train", str(labelled), *SMALL, "--grid", "epochs=1,2", "--json", "--root")
+    alone = job("finetune", *arguments, str(tmp_path / "alone")).result
+    together = job("finetune", *arguments, str(tmp_path / "together"), "--at-once", "2").result
+    assert together["grid"] == alone["grid"]
+    assert sorted(together["built"]) == sorted(alone["built"])
+    assert together["skipped"] == []
+    assert job("finetune", *arguments, str(tmp_path / "together"), "--at-once", "2").result["built"] == []
+
+
 def _saved(root: Path) -> int:
     """The steps of the newest checkpoint that a fine-tuning may go on from."""
     return max((int(place.name.removeprefix("step-")) for place in root.glob("finetune/*/work/checkpoints/*/step-*")), default=0)

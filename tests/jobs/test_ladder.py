@@ -93,6 +93,14 @@ def test_trunks_are_trained_first_and_of_them_the_costliest() -> None:
     assert len(branches) == 6
 
 
+def test_the_smallest_is_trained_first_where_that_is_asked_for() -> None:
+    (runs,) = LadderPlan(RECIPE, replace(ASKED, first="smallest")).waves()
+    (largest_first,) = LadderPlan(RECIPE, ASKED).waves()
+    assert runs[0].checkpoint.model == LadderPlan(RECIPE, ASKED).sizes[0]
+    assert runs[0].checkpoint.token_budget == min(BUDGETS)
+    assert list(runs) == list(reversed(largest_first))
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
