@@ -52,12 +52,17 @@ def machine() -> dict[str, Any]:
     return {"cpu": model, "cores": os.cpu_count(), "memory_gib": round(memory, 1), "python": platform.python_version()}
 
 
-def save(name: str, rows: Sequence[dict[str, Any]], **about: Any) -> Path:
-    """Write results/NAME.json and print the rows as a table."""
+def show(rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows as a table."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     widths = {column: max(len(column), *(len(str(row.get(column, ""))) for row in rows)) for column in columns}
     for row in [dict(zip(columns, columns, strict=True)), *rows]:
         print("  ".join(f"{row.get(column, '')!s:<{widths[column]}}" for column in columns))
+
+
+def save(name: str, rows: Sequence[dict[str, Any]], **about: Any) -> Path:
+    """Write results/NAME.json and print the rows as a table."""
+    show(rows)
     place = Path(__file__).parent / "results" / f"{name}.json"
     place.parent.mkdir(exist_ok=True)
     date = datetime.now(UTC).isoformat(timespec="seconds")
