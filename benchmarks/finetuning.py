@@ -1,7 +1,8 @@
 """What pretraining is worth to a task: a checkpoint, the same architecture with fresh weights, and a baseline that has no network.
 
-Every pair is trained on the same examples in the same order with the same settings; seeds draw head, order and dropout. The data is
-public and is not part of the project; each case is skipped, with its name, where its files are not there.
+Every pair is trained on the same examples in the same order with the same settings; seeds draw head, order and dropout. A gain is sure
+beyond chance where its interval leaves 0 out: it is of the same test examples, drawn again for both. The data is public and is not part
+of the project; each case is skipped, with its name, where its files are not there.
 """
 
 import argparse
@@ -23,16 +24,18 @@ from jobs.command import load_recipe
 from jobs.finetuning import FinetuneRecipe
 from jobs.recipe import Compute
 from pipeline.finetune.base import Answered, FinetuneTask
+from pipeline.finetune.finetune import ANSWERS
 from pipeline.finetune.question_answering import QuestionAnswering
 from pipeline.finetune.records import Labelled
 from pipeline.finetune.saving import save_model
 from pipeline.metrics.reading import words
-from pipeline.metrics.totals import summed
+from pipeline.metrics.totals import Totals, summed, with_intervals
 from pipeline.storage import open_store
 from pipeline.train.schedule import Schedule
-from pipeline.workflow.artifact import read_manifest
+from pipeline.workflow.artifact import Artifact, read_manifest
 from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
+from pipeline.workflow.unit import open_artifact
 
 Record = dict[str, Any]
 
@@ -196,14 +199,20 @@ def main() -> None:
 
 
 def measured(case: Case, folder: Path, checkpoint: str, root: str, seeds: int) -> list[dict[str, Any]]:
-    """The checkpoint, its twin with fresh weights, and the baseline."""
+    """The checkpoint, its twin with fresh weights, what the one gains over the other, and the baseline."""
     twin = folder / "fresh"
     fresh(Path(checkpoint), twin)
     recipe = recipe_of(case, folder)
-    found = []
-    for name, place in (("pretrained", checkpoint), ("fresh weights", str(twin))):
-        scores = [tuned(replace(recipe, checkpoint=place, seed=seed), root) for seed in range(seeds)]
-        found += [{"task": case.name, "model": name, **row_of(metric, scores)} for metric in case.metrics]
+    tuned = {
+        name: [finetuned(replace(recipe, checkpoint=place, seed=seed), root) for seed in range(seeds)]
+        for name, place in (("pretrained", checkpoint), ("fresh weights", str(twin)))
+    }
+    found = [
+        {"task": case.name, "model": name, **row_of(metric, [run.facts["test"] for run in runs])}
+        for name, runs in tuned.items()
+        for metric in case.metrics
+    ]
+    found += [{"task": case.name, "model": "gain", **row} for row in gains(recipe.task, case.metrics, *tuned.values())]
     peer, value = case.baseline(folder, recipe.task)
     row = {"task": case.name, "model": peer, "metric": case.metrics[0], "mean": round(value, 4), "examples": found[0]["examples"]}
     return [*found, row]
@@ -234,16 +243,41 @@ def recipe_of(case: Case, folder: Path) -> FinetuneRecipe:
     return replace(preset, compute=compute, **fields, **case.settings)
 
 
-def tuned(recipe: FinetuneRecipe, root: str) -> Mapping[str, Any]:
-    """The scores on the test examples."""
+def finetuned(recipe: FinetuneRecipe, root: str) -> Artifact:
+    """A fine-tuned model."""
     store = open_store(root)
     step = recipe.target(store)
     if read_manifest(store, step.address) is None:
         run([step], store, InlineExecutor())
-    manifest = read_manifest(store, step.address)
-    assert manifest is not None
-    scores: Mapping[str, Any] = manifest.facts["test"]
-    return scores
+    return open_artifact(store, step)
+
+
+def gains(task: FinetuneTask, metrics: Sequence[str], models: Sequence[Artifact], twins: Sequence[Artifact]) -> list[dict[str, Any]]:
+    """By how much the models' mean of a metric is above their twins', and the interval of that: both are asked the same examples."""
+    runs = [test_scores(model) for model in (*models, *twins)]
+    together = [
+        {f"{run} {name}": value for run, score in enumerate(scores) for name, value in score.items()} for scores in zip(*runs, strict=True)
+    ]
+
+    def differences(totals: Totals) -> dict[str, float]:
+        each = [task.metrics({"n": totals["n"], **_of_run(run, totals)}) for run in range(len(runs))]
+        return {name: mean(one[name] for one in each[: len(models)]) - mean(one[name] for one in each[len(models) :]) for name in metrics}
+
+    found = with_intervals(together, differences)
+    ends = {name: f"{found[f'{name}_low']:+.4f} to {found[f'{name}_high']:+.4f}" for name in metrics}
+    return [{"metric": name, "mean": round(found[name], 4), "95 % interval": ends[name], "examples": found["n"]} for name in metrics]
+
+
+def _of_run(run: int, totals: Totals) -> dict[str, float]:
+    return {name.removeprefix(f"{run} "): value for name, value in totals.items() if name.startswith(f"{run} ")}
+
+
+def test_scores(model: Artifact) -> list[Totals]:
+    """What each answer to a test example is worth."""
+    import pyarrow.parquet as pq
+
+    rows = (row for file in model.files(ANSWERS) for row in pq.read_table(model.local(file), columns=["set", "score"]).to_pylist())
+    return [json.loads(row["score"]) for row in rows if row["set"] == "test"]
 
 
 def fresh(checkpoint: Path, folder: Path) -> None:
