@@ -16,6 +16,7 @@ from pipeline.finetune.windows import EncodeExamples
 from pipeline.storage import Store
 from pipeline.train.engine import AdamW, Update
 from pipeline.train.schedule import Schedule
+from pipeline.train.watch import Watch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +60,14 @@ class FinetuneRecipe:
     """Looks without a better score after which training stops; None: never."""
     seed: int = 0
     """Of a new head, of the order of the examples and of dropout."""
+    watch: Watch = Watch()
+    """What is done where a step's loss or gradient is no number, or its loss jumps."""
     compute: Compute = field(default_factory=lambda: Compute(micro_batch=32))
 
     def target(self, store: Store) -> Finetune:
         """The step that trains; raises RequestError for what cannot be read."""
         if not self.train:
             raise RequestError("--train is empty: name files of labelled examples")
-        for option, value in (("least-workers", self.compute.least_workers), ("recompute", self.compute.recompute)):
-            if value:
-                raise RequestError(f"--compute.{option} is {value}, which pretraining alone can: leave it out")
         checkpoint = checkpoint_step(self.checkpoint, store)
         train = self._examples(self.train)
         held_out = 0.0 if self.validation else self.held_out
@@ -90,10 +90,13 @@ class FinetuneRecipe:
             patience=self.patience,
             seed=self.seed,
             context=self.context,
+            watch=self.watch,
             engines=engines_of(self.compute),
             workers=self.compute.workers,
             micro_batch=self.compute.micro_batch,
             save_every=self.compute.save_every,
+            least_workers=self.compute.least_workers,
+            recompute=self.compute.recompute,
             prices=self.compute.price_list,
         )
 

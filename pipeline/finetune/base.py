@@ -105,6 +105,10 @@ class FinetuneTask(ABC):
         """What is trained on of the windows of a unit: several packed into one, or each with what only the checkpoint can say of it."""
         return windows
 
+    def together(self, windows: Sequence[Arrays], reader: "Reader") -> Sequence[Sequence[int]]:  # noqa: ARG002 - most are not packed
+        """Which of the windows of a unit stand in each of those that `completed` makes of them."""
+        return [[number] for number in range(len(windows))]
+
     @abstractmethod
     def losses(self, model: Any, inputs: "Mapping[str, Tensor]") -> "Tensor":
         """The loss [B] of each window of a batch in nats, in fp32: for a window of several targets, their mean.

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.finetune.base import FinetuneTask
 from pipeline.finetune.reader import Kind
+from pipeline.train.card import passed_over_lines
 from pipeline.workflow.step import Step
 
 TAGS = {
@@ -30,6 +31,7 @@ def card(step: Step[Any], facts: Mapping[str, Any], kind: Kind) -> str:
         f"{step.checkpoint.address}, fine-tuned on {task.name} in {facts['steps']:,} steps"  # type: ignore[attr-defined]  # a Finetune
         f" ({facts['trained_parameters']:,} of {facts['parameters']:,} parameters); the weights are those of step {facts['best_step']:,}.",
         "",
+        *passed_over_lines(facts),
         "```python",
         f"from transformers import {opened_by}, AutoTokenizer",
         "",

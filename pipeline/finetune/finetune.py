@@ -2,7 +2,8 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,20 +14,23 @@ from pipeline.finetune.examples import Example, Examples, as_json, parquet
 from pipeline.finetune.lora import Lora
 from pipeline.finetune.reader import Reader, labels_for
 from pipeline.finetune.saving import save_model
-from pipeline.finetune.windows import Windows, is_held_out
+from pipeline.finetune.windows import EncodeExamples, Windows, is_held_out, origins_of, windows_of
 from pipeline.metrics.totals import summed, with_intervals
 from pipeline.train.attempts import Attempts
-from pipeline.train.checkpoint import METRICS, MODEL, Checkpoint, Checkpoints
+from pipeline.train.checkpoint import METRICS, MODEL, Checkpoint, Checkpoints, Earlier
 from pipeline.train.economy import Economy
 from pipeline.train.engine import Engines, Update
-from pipeline.train.loop import json_lines
 from pipeline.train.peak import name_of
 from pipeline.train.plain import PlainEngines
 from pipeline.train.pretrain import repeatable
 from pipeline.train.prices import Prices
+from pipeline.train.saves import Saves
 from pipeline.train.schedule import Schedule
+from pipeline.train.shares import check_least, rows_at_once, sizes_of
+from pipeline.train.stepwise import json_lines
+from pipeline.train.watch import PASSED, Watch, Watcher, passed_over
 from pipeline.workflow.artifact import Artifact
-from pipeline.workflow.fingerprint import Json, execution
+from pipeline.workflow.fingerprint import Json, execution, later
 from pipeline.workflow.reach import code_digest, code_of
 from pipeline.workflow.step import Context, Facts, Member, Step
 from pipeline.workflow.unit import Unit
@@ -83,12 +87,18 @@ class Finetune(Step[Checkpoint]):
     """Looks without a better score after which training stops; None: never."""
     seed: int = 0
     context: int | None = None
+    watch: Watch = later(Watch())
+    """What is done where a step goes wrong."""
     engines: Engines = execution(PlainEngines())
     workers: int = execution(1)
+    least_workers: int | None = execution(None)
+    """Processes that it goes on with, where there is no room for more; None: it waits for all of them."""
     micro_batch: int = execution(32)
     """Greatest number of windows that a worker takes at once."""
     save_every: int = execution(200)
     """Steps between checkpoints to resume from."""
+    recompute: bool = execution(False)
+    """Whether the layers' activations are computed once more in the backward pass instead of kept: less memory, about a third more time."""
     prices: Prices | None = execution(None)
     """What the run's devices cost, as far as anybody told."""
 
@@ -101,6 +111,7 @@ class Finetune(Step[Checkpoint]):
                 raise RequestError(f"{name} is {getattr(self, name)}: use at least 1, or None")
         if self.batch % self.workers:
             raise RequestError(f"batch is {self.batch} windows, which {self.workers} workers cannot share evenly: use a multiple")
+        check_least(self.least_workers, self.workers)
         if not self.epochs > 0:
             raise RequestError(f"epochs is {self.epochs}: use more than 0")
         if not 0 <= self.dropout < 1:
@@ -120,7 +131,7 @@ class Finetune(Step[Checkpoint]):
             raise RunError(
                 f"{self.epochs:g} epochs of {windows} windows are less than one step of {self.batch}: lower batch, or raise epochs"
             )
-        return context.gang(self.learn, self.workers).facts
+        return context.gang(self.learn, *sizes_of(self.batch, self.workers, self.least_workers)).facts
 
     def learn(self, unit: Unit, member: Member) -> Facts:
         """One member's work; the first one writes the model, and its facts count."""
@@ -128,8 +139,10 @@ class Finetune(Step[Checkpoint]):
         folder = unit.open(self.checkpoint).model
         reader = Reader(folder, labels_for(folder, examples.labels), self.context)
         learner = self._learner(reader)
-        micro_batches = self.batch // self.workers // self._rows
-        engine = self.engines.start(learner, self.update, micro_batches, member)
+        if self.recompute:
+            learner.recompute()
+        share = self.batch // member.size
+        engine = self.engines.start(learner, self.update, share // rows_at_once(share, self.micro_batch), member)
         loop = self._loop(unit, member, engine, reader)
         with repeatable(engine):
             rows = loop.run()
@@ -147,12 +160,6 @@ class Finetune(Step[Checkpoint]):
         unit.write(METRICS, json_lines(rows).encode(), ".jsonl", len(rows))
         return facts
 
-    @property
-    def _rows(self) -> int:
-        """Windows that a worker takes at once: the greatest divisor of its share that is no more than `micro_batch`."""
-        share = self.batch // self.workers
-        return next(rows for rows in range(min(self.micro_batch, share), 0, -1) if share % rows == 0)
-
     def _learner(self, reader: Reader) -> "Learner":
         from pipeline.finetune.learner import open_learner
 
@@ -166,7 +173,7 @@ class Finetune(Step[Checkpoint]):
         plan = Plan(
             steps=steps,
             batch=self.batch,
-            micro_batch=self._rows,
+            micro_batch=rows_at_once(self.batch // member.size, self.micro_batch),
             schedule=self.schedule,
             save_every=self.save_every,
             look_every=self.look_every or max(1, min(len(windows) // self.batch, steps // 10)),
@@ -183,16 +190,39 @@ class Finetune(Step[Checkpoint]):
             task=self.task,
             windows=windows,
             member=member,
-            checkpoints=self._checkpoints(unit, member),
+            saves=Saves(self._checkpoints(unit, member, steps)),
+            watcher=self._watcher(unit, member, steps),
             look=look,
             economy=Economy.of(self.address, member, engine.device, name_of(engine.device), attempts, self.prices),
         )
 
-    def _checkpoints(self, unit: Unit, member: Member) -> Checkpoints:
-        """Checkpoints of other code or of other input bytes do not count."""
-        basis = code_digest(code_of(self) | {path: unit.open(step).manifest.content for path, step in self.inputs.items()})
-        workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
-        return Checkpoints(unit.store, f"{self.address}/work/checkpoints/{basis}", f"{workers} with {self.engines}", member)
+    def _checkpoints(self, unit: Unit, member: Member, steps: int) -> Checkpoints:
+        """Also those of the run that stops at the first wrong step: up to there it is the same."""
+        workers = "1 worker" if member.size == 1 else f"{member.size} workers"
+        earlier: tuple[Earlier, ...] = ()
+        if self.watch.act != "stop":
+            stopped = replace(self, watch=self.watch.stopping())
+            earlier = (Earlier((stopped._checkpoints_folder(unit),), stopped.address, steps, sought=False),)
+        return Checkpoints(unit.store, self._checkpoints_folder(unit), f"{workers} with {self.engines}", member, earlier)
+
+    def _checkpoints_folder(self, unit: Unit) -> str:
+        return f"{self.address}/work/checkpoints/{self._basis(unit)}"
+
+    def _basis(self, unit: Unit) -> str:
+        """A digest of the code and of the input bytes: checkpoints of other ones do not count."""
+        return code_digest(code_of(self) | {path: unit.open(step).manifest.content for path, step in self.inputs.items()})
+
+    def _watcher(self, unit: Unit, member: Member, steps: int) -> Watcher:
+        folder = f"{self.address}/watch/{self._basis(unit)}"
+        remedy = f"lower schedule.peak (now {self.schedule.peak}) or lengthen schedule.warmup"
+        return Watcher(self.watch, steps, partial(self._examples_in, unit), unit.store, folder, member.rank == 0, remedy, "examples")
+
+    def _examples_in(self, unit: Unit, step: int) -> list[str]:
+        """Where the examples in the windows of a step, counted from 0, were read."""
+        numbers = windows_of(step, len(unit.open(self.windows)), self.batch, self.seed)
+        held_out = self.held_out if self.validation is None else 0.0
+        shown = EncodeExamples(examples=self.train, checkpoint=self.checkpoint, task=self.task, context=self.context, held_out=held_out)
+        return origins_of(shown, unit, unit.open(self.windows), numbers)
 
     def _validation(self, unit: Unit) -> list[Example]:
         if self.validation is not None:
@@ -233,16 +263,17 @@ class Finetune(Step[Checkpoint]):
         unit.write(ANSWERS, parquet(columns), ".parquet", len(columns["set"]))
         return scores
 
-    def _facts(self, rows: Sequence[Mapping[str, Any]], loop: "FinetuneLoop", learner: "Learner") -> dict[str, Any]:
-        parameters = list(learner.parameters())
+    def _facts(self, rows: Sequence[dict[str, Any]], loop: "FinetuneLoop", learner: "Learner") -> dict[str, Any]:
+        parameters, passed, trained = list(learner.parameters()), passed_over(rows), [row for row in rows if PASSED not in row]
         return {
             "steps": len(rows),
             "best_step": loop.best.step,
-            "loss": {"first": rows[0]["loss"], "last": rows[-1]["loss"]},
+            "loss": {"first": trained[0]["loss"], "last": trained[-1]["loss"]},
             "tokens_per_second": round(len(rows) / sum(1 / row["tokens_per_second"] for row in rows), 1),
             "parameters": sum(parameter.numel() for parameter in parameters),
             "trained_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-            "workers": self.workers,
+            "workers": loop.member.size,
+            **({PASSED: passed} if passed else {}),
         }
 
     def _write(self, unit: Unit, model: Any, reader: Reader, facts: Facts) -> None:

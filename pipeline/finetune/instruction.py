@@ -76,10 +76,16 @@ class InstructionTuning(FinetuneTask):
         return Shown((window,), marked.truncated)
 
     def completed(self, windows: Sequence[Arrays], reader: "Reader") -> Sequence[Arrays]:
-        from pipeline.finetune.packing import can_pack, packed
-        from pipeline.finetune.reader import UNBOUNDED
+        from pipeline.finetune.packing import joined
 
-        return packed(windows, reader.room) if can_pack(reader.family) and reader.room < UNBOUNDED else windows
+        return [joined([windows[number] for number in group]) for group in self.together(windows, reader)] if _packs(reader) else windows
+
+    def together(self, windows: Sequence[Arrays], reader: "Reader") -> Sequence[Sequence[int]]:
+        from pipeline.finetune.packing import best_fit
+
+        if not _packs(reader):
+            return super().together(windows, reader)
+        return best_fit([len(window["input_ids"]) for window in windows], reader.room)
 
     def losses(self, model: Any, inputs: "Mapping[str, Tensor]") -> "Tensor":
         """The sum over a window's conversations of the mean over the tokens of each that are learned."""
@@ -134,3 +140,11 @@ def _or_why(row: Row, reader: "Reader") -> Marked | str:
         return reader.chat.marked(row["messages"], reader.room)
     except Unfit as problem:
         return str(problem)
+
+
+def _packs(reader: "Reader") -> bool:
+    """Whether windows are filled with several rows."""
+    from pipeline.finetune.packing import can_pack
+    from pipeline.finetune.reader import UNBOUNDED
+
+    return can_pack(reader.family) and reader.room < UNBOUNDED

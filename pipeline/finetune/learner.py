@@ -42,6 +42,13 @@ class Learner(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         return self.task.losses(self.model, dict(zip(self.task.inputs, inputs, strict=True))).mean()
 
+    def recompute(self) -> None:
+        """Compute the layers' activations once more in the backward pass, instead of keeping them. Raises RequestError."""
+        if not self.model.supports_gradient_checkpointing:
+            raise RequestError(f"recompute is true, and a {self.model.config.model_type} has no layers to compute once more: leave it out")
+        self.model.config.use_cache = False  # a layer that is computed twice would enter what it remembers twice
+        self.model.activation_checkpointing_enable({"use_reentrant": False})
+
     def take(self, weights: Mapping[str, Tensor]) -> Any:
         """Take over the weights of another one of the same kind; returns the model."""
         with torch.no_grad():

@@ -25,17 +25,11 @@ def can_pack(family: str) -> bool:
     return family in BY_POSITIONS or family == LSTM
 
 
-def packed(windows: Sequence[Arrays], room: int) -> list[Arrays]:
-    """The windows of one text each, as many together as `room` tokens hold."""
-    groups = best_fit([len(window["input_ids"]) for window in windows], room)
-    return [_joined([windows[number] for number in group]) for group in groups]
-
-
-def _joined(windows: Sequence[Arrays]) -> Arrays:
+def joined(windows: Sequence[Arrays]) -> Arrays:
     """Windows one behind the other, with their texts numbered."""
-    joined = {name: [value for window in windows for value in window[name]] for name in windows[0]}
+    behind = {name: [value for window in windows for value in window[name]] for name in windows[0]}
     numbered = [number for number, window in enumerate(windows, 1) for _ in window["input_ids"]]
-    return {**joined, DOCUMENTS: numbered}
+    return {**behind, DOCUMENTS: numbered}
 
 
 def best_fit(lengths: Sequence[int], room: int) -> list[list[int]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.batches.permutation import epoch_permutation
 from pipeline.documents import document_id
 from pipeline.errors import RunError
-from pipeline.finetune.base import DOCUMENTS, Arrays, FinetuneTask, Unfit
+from pipeline.finetune.base import DOCUMENTS, Arrays, FinetuneTask, Shown, Unfit
 from pipeline.finetune.examples import Examples
 from pipeline.finetune.reader import Reader, labels_for
 from pipeline.tokens.split import Split
@@ -100,19 +100,12 @@ class EncodeExamples(Step[Windows]):
 
     def encode(self, unit: Unit, first: int) -> Facts:
         """One unit: some rows, one after the other."""
-        examples = unit.open(self.examples)
-        folder = unit.open(self.checkpoint).model
-        reader = Reader(folder, labels_for(folder, examples.labels), self.context)
+        reader = self._reader(unit)
         windows, dropped, truncated, read = list[Arrays](), Counter[str](), 0, 0
-        for example in itertools.islice(examples.rows(), first, first + ROWS_A_UNIT):
+        for _, shown in self._shown(unit, reader, first):
             read += 1
-            if is_held_out(example.origin, self.held_out):
-                dropped["held-out"] += 1
-                continue
-            try:
-                shown = self.task.shown(example.row, reader)
-            except Unfit as problem:
-                dropped[str(problem)] += 1
+            if isinstance(shown, str):
+                dropped[shown] += 1
                 continue
             windows += shown.windows
             truncated += shown.truncated
@@ -122,6 +115,42 @@ class EncodeExamples(Step[Windows]):
         kept = read - dropped.total()
         counts = {"read": read, "kept": kept, "truncated": truncated, "windows": len(windows), "tokens": tokens}
         return {**counts, "dropped": dict(dropped)}
+
+    def origins(self, unit: Unit, first: int) -> list[list[str]]:
+        """Where the examples in each window of a unit were read: they are shown once more, since windows do not say it."""
+        reader, windows, origins = self._reader(unit), list[Arrays](), list[str]()
+        for origin, shown in self._shown(unit, reader, first):
+            if not isinstance(shown, str):
+                windows += shown.windows
+                origins += [origin] * len(shown.windows)
+        return [[origins[number] for number in group] for group in self.task.together(windows, reader)]
+
+    def _reader(self, unit: Unit) -> Reader:
+        folder = unit.open(self.checkpoint).model
+        return Reader(folder, labels_for(folder, unit.open(self.examples).labels), self.context)
+
+    def _shown(self, unit: Unit, reader: Reader, first: int) -> Iterator[tuple[str, Shown | str]]:
+        """Where each example of a unit was read, and what the model is shown of it, or why it is nothing."""
+        for example in itertools.islice(unit.open(self.examples).rows(), first, first + ROWS_A_UNIT):
+            if is_held_out(example.origin, self.held_out):
+                yield example.origin, "held-out"
+                continue
+            try:
+                yield example.origin, self.task.shown(example.row, reader)
+            except Unfit as problem:
+                yield example.origin, str(problem)
+
+
+def origins_of(encode: EncodeExamples, unit: Unit, windows: Windows, numbers: Sequence[int]) -> list[str]:
+    """Where the examples in some of the windows that a step made were read, in order and each once."""
+    wanted, found, before = sorted(set(numbers)), dict[str, None](), 0
+    for place, entry in enumerate(windows.files(WINDOWS)):
+        here = [number - before for number in wanted if before <= number < before + (entry.rows or 0)]
+        if here:
+            origins = encode.origins(unit, place * ROWS_A_UNIT)
+            found |= dict.fromkeys(origin for number in here for origin in origins[number])
+        before += entry.rows or 0
+    return list(found)
 
 
 def is_held_out(origin: str, share: float) -> bool:
@@ -161,3 +190,8 @@ class Visits:
             here = min(stop - place, self.count - within)
             yield from map(int, epoch_permutation(self.count, self.seed, 0, epoch)(np.arange(within, within + here, dtype=np.uint64)))
             place += here
+
+
+def windows_of(step: int, count: int, batch: int, seed: int) -> list[int]:
+    """The windows, of so many, that are trained on in a step, counted from 0."""
+    return Visits(count, seed).numbers(step * batch, batch)

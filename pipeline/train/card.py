@@ -36,7 +36,7 @@ def model_card(step: Step[Any], family: Family, predicted: str, origins: Sequenc
         f" {facts['tokens']:,} tokens in {facts['steps']:,} steps.",
         f"The loss went from {facts['loss']['first']:.4f} to {facts['loss']['last']:.4f} nats a {predicted}.",
         "",
-        *_passed_over(facts),
+        *passed_over_lines(facts),
         "```python",
         *([f"import {family.module}"] if family.module else ()),
         f"from transformers import {family.opened_by}, AutoTokenizer",
@@ -71,7 +71,7 @@ def model_card(step: Step[Any], family: Family, predicted: str, origins: Sequenc
     return "\n".join(lines)
 
 
-def _passed_over(facts: Mapping[str, Any]) -> list[str]:
+def passed_over_lines(facts: Mapping[str, Any]) -> list[str]:
     """Which steps made no update, where some did not."""
     numbers = ", ".join(map(str, facts.get("passed_over", ())))
     return [f"No update was made of the batches {numbers}, counted from 0: a loss or gradient was wrong.", ""] if numbers else []

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipeline.errors import Damaged, RunError
 from pipeline.storage import LocalStore, Store, checksum_of
-from pipeline.train.engine import Engine
+from pipeline.train.engine import Resumable
 from pipeline.train.gang import gather
 from pipeline.train.scratch import scratch
 from pipeline.workflow.artifact import Artifact, FileEntry
@@ -118,12 +118,6 @@ class Checkpoints:
     keep_at: tuple[int, ...] = ()
     """The steps of those."""
 
-    def save(self, engine: Engine, steps: int, history: str) -> None:
-        """Keep the gang's state after `steps` steps; older checkpoints go once this one is whole."""
-        parts = gather(self.member, self.write(engine.save, steps, history))
-        if self.member.rank == 0:
-            self.commit(steps, parts)
-
     def write(self, save: Callable[[Path], None], steps: int, history: str) -> tuple[FileEntry, ...]:
         """Store this member's part of a checkpoint, which `save` writes into a folder; it counts once all parts are committed."""
         with scratch() as local:
@@ -148,8 +142,8 @@ class Checkpoints:
             if self.store.size(f"{(place := self._place(steps))}/{MANIFEST}") is None:
                 self._remove(place)
 
-    def resume(self, engine: Engine) -> Resumed:
-        """Load the newest whole checkpoint into the engine, if there is one, whichever gang and engine left it."""
+    def resume(self, state: Resumable) -> Resumed:
+        """Load the newest whole checkpoint into an engine, if there is one, whichever gang and engine left it."""
         newest = self._newest() if self.member.rank == 0 else None
         found = gather(self.member, newest)[0]
         if found is None:
@@ -161,7 +155,7 @@ class Checkpoints:
                 link = Path(local, _own_name(entry))
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(self._fetch(found.place, entry))
-            engine.load(Path(local, STATE))
+            state.load(Path(local, STATE))
             history = Path(local, HISTORY).read_text()
         return Resumed(found.saved.steps, history, found.place)
 

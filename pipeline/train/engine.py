@@ -64,7 +64,17 @@ class Update:
     precision: Precision = "fp32"
 
 
-class Engine(Protocol):
+class Resumable(Protocol):
+    """What can be saved while it goes on, and gone on from."""
+
+    def copied(self) -> Callable[[Path], None]:
+        """Copy the state into host memory; what is returned writes the copy into a folder, in any thread, later."""
+
+    def load(self, folder: Path) -> None:
+        """Go on from what the members of a gang of any size wrote, under any engine."""
+
+
+class Engine(Resumable, Protocol):
     """A model in training, in one member of a gang."""
 
     device: "torch.device"
@@ -85,13 +95,7 @@ class Engine(Protocol):
         """Clear the gradients without an update, in place of `step`: weights and moments stay as they are."""
 
     def save(self, folder: Path) -> None:
-        """Write all that `load` needs to go on bit for bit; every member writes its own files into `folder`."""
-
-    def copied(self) -> Callable[[Path], None]:
-        """`save` in two halves: copy the state into host memory; what is returned writes the copy, in any thread, later."""
-
-    def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote in the members of a gang of any size, under any engine."""
+        """Write all that `load` needs to go on bit for bit; every member writes its own files into `folder`, as `copied` does later."""
 
     def weights(self) -> "dict[str, Tensor]":
         """The whole model's weights, in fp32 on the CPU. To be called by every member; whole on the first."""

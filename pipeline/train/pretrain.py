@@ -27,13 +27,15 @@ from pipeline.train.checkpoint import METRICS, MODEL, Checkpoint, Checkpoints, E
 from pipeline.train.economy import Economy
 from pipeline.train.engine import Engine, Engines, Update
 from pipeline.train.ledger import CHAIN, Ledger
-from pipeline.train.loop import Course, Loop, json_lines, mfu
+from pipeline.train.loop import Course, Loop, mfu
 from pipeline.train.peak import peak
 from pipeline.train.plain import PlainEngines
 from pipeline.train.prices import Prices
 from pipeline.train.recompute import recompute_layers
 from pipeline.train.saves import Saves
 from pipeline.train.schedule import Schedule
+from pipeline.train.shares import check_least, rows_at_once, sizes_of
+from pipeline.train.stepwise import json_lines
 from pipeline.train.validation import LOOKS, held_out_windows
 from pipeline.train.watch import PASSED, Watch, Watcher, passed_over
 from pipeline.train.z_loss import Besides, weigh_logits
@@ -111,8 +113,7 @@ class Pretrain(Step[Checkpoint]):
             raise RequestError(
                 f"batch is {self.batch} windows, which {self.workers} workers cannot share evenly: use a multiple of {self.workers}"
             )
-        if self.least_workers is not None and not 1 <= self.least_workers <= self.workers:
-            raise RequestError(f"least_workers is {self.least_workers}: use 1 to the number of workers ({self.workers}), or None")
+        check_least(self.least_workers, self.workers)
         if self.peak_at_width is not None and self.peak_at_width < 1:
             raise RequestError(f"peak_at_width is {self.peak_at_width}: use the dim of the model that schedule.peak was found for")
         if self.validate_every is not None and self.validate_every < 1:
@@ -164,12 +165,11 @@ class Pretrain(Step[Checkpoint]):
     @property
     def sizes(self) -> tuple[int, ...]:
         """The numbers of workers that may share the batch, the wanted one first."""
-        return tuple(size for size in range(self.workers, (self.least_workers or self.workers) - 1, -1) if self.batch % size == 0)
+        return sizes_of(self.batch, self.workers, self.least_workers)
 
     def rows(self, size: int) -> int:
-        """Windows that one of `size` workers takes at once: the greatest divisor of its share that is no more than `micro_batch`."""
-        share = self.batch // size
-        return next(rows for rows in range(min(self.micro_batch, share), 0, -1) if share % rows == 0)
+        """Windows that one of `size` workers takes at once, at most `micro_batch`."""
+        return rows_at_once(self.batch // size, self.micro_batch)
 
     def run(self, context: Context) -> Facts:
         check_made_alike({name: context.open(part.tokens) for name, part in members_of(self.mixture, self.then).items()})

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from pipeline.errors import RunError
 from pipeline.train.checkpoint import Checkpoints
-from pipeline.train.engine import Engine
+from pipeline.train.engine import Resumable
 from pipeline.train.gang import gather
 from pipeline.workflow.artifact import FileEntry
 
@@ -57,9 +57,9 @@ class Saves:
     """Saves that failed since one did not."""
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "millrace-save"))
 
-    def begin(self, engine: Engine, steps: int, history: str) -> dict[str, Any]:
+    def begin(self, state: Resumable, steps: int, history: str) -> dict[str, Any]:
         """Keep the gang's state after `steps` steps; returns what is to be said of the save before. Raises RunError as `look` does."""
-        told, write = self.finish(), engine.copied()
+        told, write = self.finish(), state.copied()
         self.flight = Flight(steps, self.pool.submit(_tried, lambda: self.checkpoints.write(write, steps, history)))
         return told
 

@@ -83,12 +83,16 @@ def _named(parts: Iterable[Part], optimizer: "Optimizer") -> "tuple[dict[str, Te
 
 def _write(folder: Path, rank: int, tensors: "dict[str, Tensor]", starts: dict[str, int]) -> None:
     """Write a member's file. Raises OSError where there is no room for it."""
+    write_tensors(folder / FILE.format(f"{rank:05d}"), tensors, {"starts": json.dumps(starts)})
+
+
+def write_tensors(place: Path, tensors: "dict[str, Tensor]", metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as safetensors do. Raises OSError where there is no room for them."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    place = folder / FILE.format(f"{rank:05d}")
     try:
-        save_file(tensors, place, metadata={"starts": json.dumps(starts)})
+        save_file(tensors, place, metadata=metadata)
     except SafetensorError as problem:
         raise OSError(f"{place} cannot be written: {problem}") from problem
 

@@ -100,6 +100,8 @@ class Watcher:
     first: bool
     """Whether this is the member that writes and tells."""
     remedy: str
+    called: str = "documents"
+    """What it is that has those ids."""
     passed: dict[int, Row] = field(default_factory=dict)
     """The rows of the steps that are passed over after going back, by the number of steps that are done then."""
 
@@ -108,8 +110,8 @@ class Watcher:
         documents = list(self.documents_in(done - 1))
         path = f"{self.folder}/step-{done:08d}.json"
         if self.first:
-            self._list(path, {"step": done, "batch": done - 1, "why": why.rstrip(","), "documents": documents})
-        listed = f"the {len(documents)} documents of its batch are listed in {self.store.url}/{path}"
+            self._list(path, {"step": done, "batch": done - 1, "why": why.rstrip(","), self.called: documents})
+        listed = f"the {len(documents)} {self.called} of its batch are listed in {self.store.url}/{path}"
         if self.watch.act == "stop":
             raise RunError(f"{why} in step {done}: {self.remedy}, or use skip as watch.act to go on from the newest checkpoint; {listed}")
         before = {row["step"] for row in rows if PASSED in row} | self.passed.keys()
@@ -120,7 +122,7 @@ class Watcher:
             )
         if self.first:
             log.warning("%s in step %d, which is passed over; %s", why, done, listed)
-        return {"why": why.rstrip(","), "documents": documents}
+        return {"why": why.rstrip(","), self.called: documents}
 
     def goes_back(self, row: Row) -> bool:
         """Whether the run is to go back after this row; then the step is passed over when it comes again."""
@@ -134,7 +136,8 @@ class Watcher:
             self.store.put(path, (json.dumps(wrong, indent=1, ensure_ascii=False) + "\n").encode())
         except (OSError, RunError) as problem:
             log.warning(
-                "%s cannot be written (%s); the documents of step %d: %s", path, problem, wrong["step"], " ".join(wrong["documents"])
+                "%s cannot be written (%s); the %s of step %d: %s",
+                *(path, problem, self.called, wrong["step"], " ".join(wrong[self.called])),
             )
 
 

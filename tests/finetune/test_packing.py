@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from pipeline.finetune.packing import BY_POSITIONS, best_fit, can_pack, logits_of, packed, places
+from pipeline.finetune.packing import BY_POSITIONS, best_fit, can_pack, joined, logits_of, places
 
 SIZES = {
     "vocab_size": 50,
@@ -34,7 +34,7 @@ def test_every_text_is_in_one_window_that_holds_it(lengths: list[int], room: int
 
 
 def test_texts_are_numbered_from_one_and_their_places_begin_anew() -> None:
-    (window,) = packed([{"input_ids": [5, 6], "documents": [1, 1]}, {"input_ids": [7, 8, 9], "documents": [1, 1, 1]}], 5)
+    window = joined([{"input_ids": [7, 8, 9], "documents": [1, 1, 1]}, {"input_ids": [5, 6], "documents": [1, 1]}])
     assert window == {"input_ids": [7, 8, 9, 5, 6], "documents": [1, 1, 1, 2, 2]}
     assert places(torch.tensor([[1, 1, 1, 2, 2, 0, 0]])).tolist() == [[0, 1, 2, 0, 1, 0, 1]]
 

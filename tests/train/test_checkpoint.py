@@ -31,7 +31,7 @@ def checkpoints(store: Store) -> Checkpoints:
 
 def save(checkpoints: Checkpoints, *steps: int) -> None:
     for step in steps:
-        checkpoints.save(Diary(f"after {step}"), step, f"history of {step}")  # type: ignore[arg-type]
+        checkpoints.commit(step, [checkpoints.write(Diary(f"after {step}").save, step, f"history of {step}")])
 
 
 def resumed(checkpoints: Checkpoints) -> tuple[str, Resumed]:

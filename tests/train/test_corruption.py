@@ -83,7 +83,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkpoints, File
     root = tmp_path_factory.mktemp("checkpoints")
     checkpoints = Checkpoints(open_store(str(root)), "pretrain/x/work/checkpoints/basis", "1 worker with Diary()", Lone())
     for step in SAVED:
-        checkpoints.save(Diary(f"after {step}, " * 50), step, f"history of {step}\n" * 20)  # type: ignore[arg-type]
+        checkpoints.commit(step, [checkpoints.write(Diary(f"after {step}, " * 50).save, step, f"history of {step}\n" * 20)])
     return checkpoints, files_below(root)
 
 
