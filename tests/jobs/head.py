@@ -60,7 +60,7 @@ def ray_node(head: Head, folder: Path, address: str, cores: int) -> Iterator["su
     with open(folder / f"{address}.log", "wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        _wait(process, folder / f"{address}.log")
+        wait_until_started(process, folder / f"{address}.log")
         yield process
     finally:
         kill_session(process)
@@ -88,7 +88,7 @@ def ray_head(folder: Path, cores: int, address: str = "127.0.0.1") -> Iterator[H
     with open(folder / "head.log", "wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        _wait(process, folder / "head.log")
+        wait_until_started(process, folder / "head.log")
         _wait_for_jobs(process, dashboard)
         yield Head(f"{address}:{port}", f"http://127.0.0.1:{dashboard}", environment, os.getsid(process.pid))
     finally:
@@ -96,7 +96,7 @@ def ray_head(folder: Path, cores: int, address: str = "127.0.0.1") -> Iterator[H
         process.wait(30)
 
 
-def _wait(process: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_until_started(process: "subprocess.Popen[bytes]", log: Path) -> None:
     """Until `ray start` says that it has started."""
     until = time.monotonic() + STARTS_WITHIN_SECONDS
     while b"Ray runtime started" not in log.read_bytes():
