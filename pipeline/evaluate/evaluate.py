@@ -9,7 +9,7 @@ from pipeline.evaluate.answers import Kept, write_answers
 from pipeline.evaluate.base import A, EvalTask, HeldOut, NoDocuments, Q
 from pipeline.evaluate.scores import Scores
 from pipeline.objectives.base import Objective
-from pipeline.tokens.shards import VALIDATION, TokenShards
+from pipeline.tokens.shards import TRAIN, VALIDATION, TokenShards
 from pipeline.tokens.tokenize import Tokenize
 from pipeline.tokens.tokenizer import TOKENIZER, TokenizerFiles
 from pipeline.train.checkpoint import Checkpoint
@@ -52,6 +52,14 @@ class Evaluate(Step[Artifact]):
         for task in self.tasks:
             task.check()
 
+    def check_input(self, needed: Step[Any], facts: Facts) -> None:
+        needy = [task.name for task in self.tasks if task.needs_held_out]
+        if needy and self.tokens is not None and needed.address == self.tokens.address and not facts["documents"][VALIDATION]:
+            raise RequestError(
+                f"{needy[0]} asks about held-out documents, and of the {facts['documents'][TRAIN]} documents of {needed.address} none is"
+                " held out: hold out a larger share of them (--validation 0.2), or the end of each (--held-out ends)"
+            )
+
     def run(self, context: Context) -> Facts:
         receipts = context.map(self.examine, self.tasks)
         return {"scores": {task.name: dict(receipt.facts) for task, receipt in zip(self.tasks, receipts, strict=True)}}
@@ -63,8 +71,7 @@ class Evaluate(Step[Artifact]):
         scores = Scores()
         write_answers(unit, task.name, scored(task, subject.answers(task.examples(held_out)), scores))
         if not scores.count:
-            where = "its file" if self.tokens is None else self.tokens.address
-            raise RunError(f"{task.name} has no examples in {where}: hold out a larger share of the documents")
+            raise RunError(f"{task.name} has no examples: look whether its file holds records that it can ask about")
         return {**measured(task, scores, held_out), "n": scores.count}
 
 

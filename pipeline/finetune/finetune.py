@@ -121,6 +121,13 @@ class Finetune(Step[Checkpoint]):
         if self.update.optimizer.by_matrix:
             raise RequestError(f"update.optimizer is {type(self.update.optimizer).__name__}, which is for pretraining: use adamw")
 
+    def check_input(self, needed: Step[Any], facts: Facts) -> None:
+        if self.validation is None and needed.address == self.windows.address and not facts["dropped"].get("held-out"):
+            raise RequestError(
+                f"held_out is {self.held_out}, and of {facts['read']} examples none is held out: hold out a larger share, or give a"
+                " validation set"
+            )
+
     def steps(self, windows: int) -> int:
         """Updates of the weights."""
         return int(self.epochs * windows) // self.batch

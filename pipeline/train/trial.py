@@ -21,8 +21,8 @@ WARMING = 3
 class Trial(Step[Artifact]):
     """The first steps of a pretraining, without a checkpoint. Here the layout is what is asked about, so it is part of the address.
 
-    Facts: `tokens_per_second` (the median of `steps` steps, after some to warm up), `peak_bytes` (of the first member; of its process on a
-    CPU) or None, and `rows` (windows that a worker takes at once).
+    Facts: `tokens_per_second` (the median of `steps` steps, after some to warm up), and `peak_bytes` (of the first member; of its process
+    on a CPU) or None.
     """
 
     artifact: ClassVar[type[Artifact]] = Artifact
@@ -61,4 +61,4 @@ class Trial(Step[Artifact]):
         """One member's part."""
         found = self.training.tried(unit, member, WARMING + self.steps)
         pace = round(median(found["paces"][WARMING:]), 1)
-        return {"tokens_per_second": pace, "peak_bytes": found["peak_bytes"], "rows": self.training.rows(member.size)}
+        return {"tokens_per_second": pace, "peak_bytes": found["peak_bytes"]}

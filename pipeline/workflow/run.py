@@ -63,6 +63,9 @@ def run(
             skipped.append(step.address)
             tell(listeners, Skipped(step, manifest))
         known[step.address] = Decision(step, False, decision.reason, manifest)
+        for other in decisions:
+            if other.build and step.address in {needed.address for needed in other.step.inputs.values()}:
+                other.step.check_input(step, manifest.facts)
     return Outcome(tuple(built), tuple(skipped), {address: _manifest(decision) for address, decision in known.items()})
 
 

@@ -86,6 +86,9 @@ class Step(ABC, Generic[A]):
     def check(self) -> None:
         """Raise RequestError for what can be seen to be wrong before anything is started."""
 
+    def check_input(self, needed: "Step[Any]", facts: Facts) -> None:
+        """Raise RequestError for what the facts of an input show to be wrong, as soon as it is there: others may take long to build."""
+
     @classmethod
     def name(cls) -> str:
         """The step's name in addresses: the class name in kebab case."""

@@ -9,11 +9,13 @@ import pytest
 import zstandard
 from safetensors.torch import load_file, save_file
 
+from pipeline.batches.mixture import Weighted
 from pipeline.errors import RequestError
 from pipeline.evaluate.base import Example
 from pipeline.evaluate.evaluate import Evaluate, HeldOutDocuments
 from pipeline.evaluate.perplexity import Perplexity, compressed
 from pipeline.evaluate.subject import Subject
+from pipeline.storage import Store
 from pipeline.tokens.split import Split
 from pipeline.tokens.tokenize import Tokenize
 from pipeline.tokens.tokenizer import TrainTokenizer
@@ -24,7 +26,7 @@ from pipeline.workflow.step import Reference
 from pipeline.workflow.unit import Unit
 from tests.evaluate.conftest import ODD_TEXTS, Trained
 from tests.tokens.corpus import literal
-from tests.train.tiny import TEXTS
+from tests.train.tiny import TEXTS, pretrain
 
 
 def held_out(trained: Trained) -> HeldOutDocuments:
@@ -100,6 +102,19 @@ def test_a_corpus_that_holds_nothing_out_is_refused_before_anything_starts(train
     tokens = Tokenize(documents=documents, tokenizer=TrainTokenizer(documents=documents, vocab_size=320, split=whole), split=whole)
     with pytest.raises(RequestError, match=r"split\.fraction is 0, and perplexity asks about held-out documents"):
         Evaluate(checkpoint=trained.step, tasks=(Perplexity(),), tokens=tokens)
+
+
+def test_where_nothing_comes_to_be_held_out_that_is_told_before_anything_is_trained(store: Store) -> None:
+    documents, hardly = literal(TEXTS), Split(fraction=1e-9)
+    tokens = Tokenize(documents=documents, tokenizer=TrainTokenizer(documents=documents, vocab_size=320, split=hardly), split=hardly)
+    training = pretrain(mixture=(Weighted(tokens),))
+    scored = Evaluate(checkpoint=training, tasks=(Perplexity(),), tokens=tokens)
+    words = rf"perplexity asks .* of the {len(TEXTS)} documents of {tokens.address} none is held out: .*--validation"
+    for _ in ("as soon as it is tokenized", "and when it was before"):
+        with pytest.raises(RequestError, match=words):
+            run([scored], store, InlineExecutor())
+    assert list(store.list(tokens.address))
+    assert not list(store.list(training.address))
 
 
 def test_documents_are_asked_about_one_after_the_other_and_not_gathered_first() -> None:

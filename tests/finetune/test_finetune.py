@@ -148,6 +148,15 @@ def test_a_seed_draws_the_head_and_the_order(family: Family, labelled: Path, tmp
     assert runs[0].metrics()[0]["loss"] != runs[1].metrics()[0]["loss"]
 
 
+def test_where_no_example_comes_to_be_held_out_that_is_told_before_anything_is_trained(
+    family: Family, labelled: Path, tmp_path: Path
+) -> None:
+    step = finetune(family(SMALL), labelled, held_out=1e-9)
+    with pytest.raises(RequestError, match="held_out is 1e-09, and of 180 examples none is held out: hold out a larger share"):
+        built(step, tmp_path)
+    assert not list(tmp_path.glob("finetune"))
+
+
 def test_an_optimizer_for_models_that_are_trained_from_the_start_is_refused(family: Family, labelled: Path) -> None:
     with pytest.raises(RequestError, match=r"^update\.optimizer is Muon, which is for pretraining: use adamw"):
         finetune(family(SMALL), labelled, update=Update(optimizer=Muon()))
