@@ -1,12 +1,33 @@
 """Causal attention that stays inside documents, and the kind of it that today's decoders share: rotary, with grouped queries.
 
-B batch, T tokens, D width, H query heads, G key-value heads, E width of a head
+On an accelerator with FlashAttention, documents are told to its kernel by their bounds, and nothing of the size T · T is ever made;
+elsewhere, and in fp32, which the kernel does not take, by a mask over all pairs of tokens. `inside_documents` decides, once a batch.
+
+B batch, T tokens, N = B · T, D width, H query heads, G key-value heads, E width of a head
 """
 # ruff: noqa: N803, N806 - shape letters are capitals
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+FLASH_WIDTHS, FLASH_CAPABILITY = range(8, 193, 8), (8, 0)
+"""Widths of a head whose gradients FlashAttention makes on any device that it runs on, and the least of those."""
+
+
+class Bounds(NamedTuple):
+    """Where documents begin among the N tokens of a batch's windows, one after the other."""
+
+    starts: Tensor
+    """int32 [documents + 1]: the first token of each, and N."""
+    longest: int
+    """No document has more tokens."""
+
+
+Mask = Tensor | Bounds | None
+"""What a token may see of what came before it: where a mask [B, T, T] is true, its own document, or all."""
 
 
 class RotaryAttention(nn.Module):
@@ -26,18 +47,14 @@ class RotaryAttention(nn.Module):
         self.q_norm = nn.Identity() if norm_epsilon is None else HeadNorm(self.head_dim, eps=norm_epsilon)
         self.k_norm = nn.Identity() if norm_epsilon is None else HeadNorm(self.head_dim, eps=norm_epsilon)
 
-    def forward(self, hidden_BTD: Tensor, rotation: tuple[Tensor, Tensor], mask_BTT: Tensor | None) -> Tensor:
+    def forward(self, hidden_BTD: Tensor, rotation: tuple[Tensor, Tensor], mask: Mask) -> Tensor:
         q_BTHE = rotate(self.q_norm(self.q_proj(hidden_BTD).unflatten(-1, (self.heads, self.head_dim))), *rotation)
         k_BTGE = rotate(self.k_norm(self.k_proj(hidden_BTD).unflatten(-1, (self.groups, self.head_dim))), *rotation)
         v_BTGE = self.v_proj(hidden_BTD).unflatten(-1, (self.groups, self.head_dim))
         q_BHTE, k_BGTE, v_BGTE = q_BTHE.transpose(1, 2), k_BTGE.transpose(1, 2), v_BTGE.transpose(1, 2)
-        mixed_BHTE = attend(q_BHTE, self._shared(k_BGTE), self._shared(v_BGTE), mask_BTT)
+        mixed_BHTE = attend(q_BHTE, k_BGTE, v_BGTE, mask)
         out: Tensor = self.o_proj(mixed_BHTE.transpose(1, 2).flatten(2))
         return out
-
-    def _shared(self, x_BGTE: Tensor) -> Tensor:
-        """Each key-value head as often as there are query heads that share it."""
-        return x_BGTE if self.groups == self.heads else x_BGTE.repeat_interleave(self.heads // self.groups, dim=1)
 
 
 class HeadNorm(nn.RMSNorm):
@@ -48,17 +65,64 @@ class HeadNorm(nn.RMSNorm):
         return normed.type_as(x)
 
 
-def attend(q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor, mask_BTT: Tensor | None) -> Tensor:
+def attend(q_BHTE: Tensor, k_BGTE: Tensor, v_BGTE: Tensor, mask: Mask) -> Tensor:
     """The values [B, H, T, E] that each query mixes: of what came before it, and of what the mask leaves of that."""
-    if mask_BTT is None:
+    if isinstance(mask, Bounds):
+        return _attend_between(q_BHTE, k_BGTE, v_BGTE, mask)
+    k_BHTE, v_BHTE = (_shared(x_BGTE, q_BHTE.shape[1]) for x_BGTE in (k_BGTE, v_BGTE))
+    if mask is None:
         return functional.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE, is_causal=True)
-    return functional.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE, attn_mask=mask_BTT[:, None])
+    return functional.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE, attn_mask=mask[:, None])
 
 
-def inside_documents(documents_BT: Tensor) -> Tensor:
-    """The mask [B, T, T] by which a token sees itself and what came before it in its own document."""
+def _shared(x_BGTE: Tensor, heads: int) -> Tensor:
+    """Each key-value head as often as there are query heads that share it."""
+    groups = x_BGTE.shape[1]
+    return x_BGTE if groups == heads else x_BGTE.repeat_interleave(heads // groups, dim=1)
+
+
+def _attend_between(q_BHTE: Tensor, k_BGTE: Tensor, v_BGTE: Tensor, bounds: Bounds) -> Tensor:
+    """The same by FlashAttention (Dao, 2023, arXiv:2307.08691), which computes each document by itself and shares key-value heads out."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    q_NHE, k_NGE, v_NGE = (x.transpose(1, 2).flatten(0, 1) for x in (q_BHTE, k_BGTE, v_BGTE))
+    starts, longest = bounds
+    mixed_NHE = varlen_attn(q_NHE, k_NGE, v_NGE, starts, starts, longest, longest, window_size=(-1, 0), enable_gqa=True)
+    assert isinstance(mixed_NHE, Tensor)  # nothing else was asked for
+    return mixed_NHE.view(q_BHTE.transpose(1, 2).shape).transpose(1, 2)
+
+
+def inside_documents(documents_BT: Tensor | None, hidden_BTD: Tensor, head_dim: int) -> Mask:
+    """That by which a token of `hidden` sees itself and what came before it in its own document, in the form that its device takes.
+
+    A document is a run of equal numbers: in a row, none comes again after another.
+    """
+    if documents_BT is None:
+        return None
+    kind = hidden_BTD.device.type
+    precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_BTD.dtype
+    if _flash_takes(hidden_BTD.device, precision, head_dim):
+        return bounds_of(documents_BT)
     same_BTT = documents_BT[:, :, None] == documents_BT[:, None, :]
     return same_BTT.tril()
+
+
+def _flash_takes(device: torch.device, precision: torch.dtype, head_dim: int) -> bool:
+    return (
+        device.type == "cuda"
+        and precision in (torch.bfloat16, torch.float16)
+        and head_dim in FLASH_WIDTHS
+        and torch.backends.cuda.is_flash_attention_available()
+        and torch.cuda.get_device_capability(device) >= FLASH_CAPABILITY
+    )
+
+
+def bounds_of(documents_BT: Tensor) -> Bounds:
+    """The bounds of documents, a window's first token always being one. The device is waited for: how many there are sizes a tensor."""
+    begins_BT = torch.ones_like(documents_BT, dtype=torch.bool)
+    begins_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
+    starts = begins_BT.flatten().nonzero().flatten()
+    return Bounds(functional.pad(starts, (0, 1), value=documents_BT.numel()).int(), documents_BT.shape[1])
 
 
 def places(tokens_BT: Tensor, positions_BT: Tensor | None) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.models.attention import attend, inside_documents, places
+from pipeline.models.attention import Mask, attend, inside_documents, places
 from pipeline.models.gpt2 import GPT2
 from pipeline.models.vocabulary import VocabularyHead
 
@@ -41,16 +41,17 @@ class Stack(nn.Module):
 
     def __init__(self, recipe: GPT2, vocab_size: int, context: int) -> None:
         super().__init__()
+        self.head_dim = recipe.dim // recipe.heads
         self.wte = nn.Embedding(vocab_size, recipe.dim)
         self.wpe = nn.Embedding(context, recipe.dim)
         self.h = nn.ModuleList(Layer(recipe) for _ in range(recipe.depth))
         self.ln_f = nn.LayerNorm(recipe.dim, eps=recipe.norm_epsilon)
 
     def forward(self, tokens_BT: Tensor, documents_BT: Tensor | None = None, positions_BT: Tensor | None = None) -> Tensor:
-        mask_BTT = None if documents_BT is None else inside_documents(documents_BT)
         hidden_BTD = self.wte(tokens_BT) + self.wpe(places(tokens_BT, positions_BT))
+        mask = inside_documents(documents_BT, hidden_BTD, self.head_dim)
         for layer in self.h:
-            hidden_BTD = layer(hidden_BTD, mask_BTT)
+            hidden_BTD = layer(hidden_BTD, mask)
         normed: Tensor = self.ln_f(hidden_BTD)
         return normed
 
@@ -65,8 +66,8 @@ class Layer(nn.Module):
         self.ln_2 = nn.LayerNorm(recipe.dim, eps=recipe.norm_epsilon)
         self.mlp = FeedForward(recipe)
 
-    def forward(self, hidden_BTD: Tensor, mask_BTT: Tensor | None) -> Tensor:
-        hidden_BTD = hidden_BTD + self.attn(self.ln_1(hidden_BTD), mask_BTT)
+    def forward(self, hidden_BTD: Tensor, mask: Mask) -> Tensor:
+        hidden_BTD = hidden_BTD + self.attn(self.ln_1(hidden_BTD), mask)
         return hidden_BTD + self.mlp(self.ln_2(hidden_BTD))  # type: ignore[no-any-return]
 
 
@@ -79,10 +80,10 @@ class Attention(nn.Module):
         self.c_attn = nn.Linear(recipe.dim, 3 * recipe.dim)
         self.c_proj = nn.Linear(recipe.dim, recipe.dim)
 
-    def forward(self, hidden_BTD: Tensor, mask_BTT: Tensor | None) -> Tensor:
+    def forward(self, hidden_BTD: Tensor, mask: Mask) -> Tensor:
         parts = self.c_attn(hidden_BTD).chunk(3, dim=-1)
         q_BHTE, k_BHTE, v_BHTE = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
-        mixed_BHTE = attend(q_BHTE, k_BHTE, v_BHTE, mask_BTT)
+        mixed_BHTE = attend(q_BHTE, k_BHTE, v_BHTE, mask)
         out: Tensor = self.c_proj(mixed_BHTE.transpose(1, 2).flatten(2))
         return out
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.models.attention import RotaryAttention, inside_documents, places, rotary
+from pipeline.models.attention import Mask, RotaryAttention, inside_documents, places, rotary
 from pipeline.models.llama import Llama
 from pipeline.models.vocabulary import VocabularyHead
 
@@ -49,10 +49,10 @@ class Stack(nn.Module):
 
     def forward(self, tokens_BT: Tensor, documents_BT: Tensor | None = None, positions_BT: Tensor | None = None) -> Tensor:
         rotation = rotary(places(tokens_BT, positions_BT), self.head_dim, self.theta)
-        mask_BTT = None if documents_BT is None else inside_documents(documents_BT)
         hidden_BTD: Tensor = self.embed_tokens(tokens_BT)
+        mask = inside_documents(documents_BT, hidden_BTD, self.head_dim)
         for layer in self.layers:
-            hidden_BTD = layer(hidden_BTD, rotation, mask_BTT)
+            hidden_BTD = layer(hidden_BTD, rotation, mask)
         normed: Tensor = self.norm(hidden_BTD)
         return normed
 
@@ -67,8 +67,8 @@ class Layer(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(recipe.dim, eps=recipe.norm_epsilon)
         self.mlp = FeedForward(recipe)
 
-    def forward(self, hidden_BTD: Tensor, rotation: tuple[Tensor, Tensor], mask_BTT: Tensor | None) -> Tensor:
-        hidden_BTD = hidden_BTD + self.self_attn(self.input_layernorm(hidden_BTD), rotation, mask_BTT)
+    def forward(self, hidden_BTD: Tensor, rotation: tuple[Tensor, Tensor], mask: Mask) -> Tensor:
+        hidden_BTD = hidden_BTD + self.self_attn(self.input_layernorm(hidden_BTD), rotation, mask)
         return hidden_BTD + self.mlp(self.post_attention_layernorm(hidden_BTD))  # type: ignore[no-any-return]
 
 

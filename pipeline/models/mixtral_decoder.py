@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.attention import RotaryAttention, inside_documents, places, rotary
+from pipeline.models.attention import Mask, RotaryAttention, inside_documents, places, rotary
 from pipeline.models.experts import Mixture, Routing
 from pipeline.models.llama_decoder import initialise
 from pipeline.models.mixtral import Mixtral
@@ -57,11 +57,11 @@ class Stack(nn.Module):
 
     def forward(self, tokens_BT: Tensor, documents_BT: Tensor | None = None, positions_BT: Tensor | None = None) -> tuple[Tensor, Tensor]:
         rotation = rotary(places(tokens_BT, positions_BT), self.head_dim, self.theta)
-        mask_BTT = None if documents_BT is None else inside_documents(documents_BT)
         hidden_BTD: Tensor = self.embed_tokens(tokens_BT)
+        mask = inside_documents(documents_BT, hidden_BTD, self.head_dim)
         terms = []
         for layer in self.layers:
-            hidden_BTD, term = layer(hidden_BTD, rotation, mask_BTT)
+            hidden_BTD, term = layer(hidden_BTD, rotation, mask)
             terms.append(term)
         return self.norm(hidden_BTD), torch.stack(terms).sum()
 
@@ -76,7 +76,7 @@ class Layer(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(recipe.dim, eps=recipe.norm_epsilon)
         self.mlp = Mixture(recipe.dim, recipe.inner, recipe.experts, recipe.active, recipe.balance_weight, recipe.z_weight)
 
-    def forward(self, hidden_BTD: Tensor, rotation: tuple[Tensor, Tensor], mask_BTT: Tensor | None) -> tuple[Tensor, Tensor]:
-        hidden_BTD = hidden_BTD + self.self_attn(self.input_layernorm(hidden_BTD), rotation, mask_BTT)
+    def forward(self, hidden_BTD: Tensor, rotation: tuple[Tensor, Tensor], mask: Mask) -> tuple[Tensor, Tensor]:
+        hidden_BTD = hidden_BTD + self.self_attn(self.input_layernorm(hidden_BTD), rotation, mask)
         mixed_BTD, term = self.mlp(self.post_attention_layernorm(hidden_BTD))
         return hidden_BTD + mixed_BTD, term
