@@ -28,6 +28,7 @@ from pipeline.errors import RequestError
 from pipeline.train.engine import Engine, Holding, Update
 from pipeline.train.plain import own_device
 from pipeline.train.state import copied_parts, load_parts, save_parts
+from pipeline.workflow.fingerprint import later
 from pipeline.workflow.step import Member
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
@@ -42,6 +43,8 @@ class DeepSpeedEngines:
     """Starts DeepSpeed engines of one ZeRO stage."""
 
     zero: Literal[0, 1, 2, 3] = 1
+    sequence_parallel: int = later(1)
+    """Neighbouring members who share each window."""
 
     def __post_init__(self) -> None:
         if self.zero not in STAGES:
@@ -69,13 +72,13 @@ class DeepSpeedEngines:
         return held
 
     def start(self, model: "nn.Module", update: Update, accumulation: int, member: Member) -> Engine:
-        return DeepSpeedEngine(model, update, accumulation, member, self.zero)
+        return DeepSpeedEngine(model, update, accumulation, member, self.zero, self.sequence_parallel)
 
 
 class DeepSpeedEngine:
     """A model in training under DeepSpeed."""
 
-    def __init__(self, model: "nn.Module", update: Update, accumulation: int, member: Member, zero: int) -> None:
+    def __init__(self, model: "nn.Module", update: Update, accumulation: int, member: Member, zero: int, slices: int) -> None:
         import torch
 
         self.device = own_device()
@@ -88,6 +91,8 @@ class DeepSpeedEngine:
             _speak_through_the_log()
             deepspeed.ops.__compatible_ops__ = {}  # else it looks for compilers, and builds an exchange through shared memory
             model.to(self.device)
+            if slices > 1:
+                _share_windows(model, member, slices)
             if update.precision == "bf16":  # as the plain engine does; DeepSpeed turns off an autocast that is set around it
                 model.forward = torch.autocast(self.device.type, torch.bfloat16)(model.forward)
             self.engine, *_ = deepspeed.initialize(
@@ -192,6 +197,14 @@ def _config(update: Update, accumulation: int, size: int, zero: int) -> dict[str
         "zero_allow_untested_optimizer": True,
         "steps_per_print": sys.maxsize,
     }
+
+
+def _share_windows(model: "nn.Module", member: Member, slices: int) -> None:
+    """DeepSpeed's exchange around the attention of a model."""
+    from infra.ulysses import exchanged
+    from pipeline.train.exchange import Slice, share_windows
+
+    share_windows(model, Slice.of(member, slices), exchanged)
 
 
 def _join_group(member: Member) -> None:

@@ -120,6 +120,8 @@ class Finetune(Step[Checkpoint]):
             raise RequestError(f"held_out is {self.held_out}: use a share between 0 and 1, or give a validation set")
         if self.update.optimizer.by_matrix:
             raise RequestError(f"update.optimizer is {type(self.update.optimizer).__name__}, which is for pretraining: use adamw")
+        if self.engines.sequence_parallel > 1:
+            raise RequestError(f"sequence_parallel is {self.engines.sequence_parallel}, which is for pretraining: use 1")
 
     def check_input(self, needed: Step[Any], facts: Facts) -> None:
         if self.validation is None and needed.address == self.windows.address and not facts["dropped"].get("held-out"):

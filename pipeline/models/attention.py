@@ -7,6 +7,7 @@ B batch, T tokens, N = B · T, D width, H query heads, G key-value heads, E widt
 """
 # ruff: noqa: N803, N806 - shape letters are capitals
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -29,8 +30,19 @@ class Bounds(NamedTuple):
 Mask = Tensor | Bounds | None
 """What a token may see of what came before it: where a mask [B, T, T] is true, its own document, or all."""
 
+Mix = Callable[[Tensor, Tensor, Tensor, Mask], Tensor]
+"""Queries, keys, values and a mask in, mixed values out: what `attend` does."""
 
-class RotaryAttention(nn.Module):
+
+class CausalAttention(nn.Module):
+    """All that passes between the tokens of a window passes through `mix`: workers that hold a slice each put an exchange around it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix: Mix = attend
+
+
+class RotaryAttention(CausalAttention):
     """Grouped-query attention (Ainslie and others, 2023) with rotary positions. Parameters have the names of transformers' Llama.
 
     With an epsilon for their norm, the queries and keys of each head are normed before they are turned: then no product of theirs grows
@@ -52,7 +64,7 @@ class RotaryAttention(nn.Module):
         k_BTGE = rotate(self.k_norm(self.k_proj(hidden_BTD).unflatten(-1, (self.groups, self.head_dim))), *rotation)
         v_BTGE = self.v_proj(hidden_BTD).unflatten(-1, (self.groups, self.head_dim))
         q_BHTE, k_BGTE, v_BGTE = q_BTHE.transpose(1, 2), k_BTGE.transpose(1, 2), v_BTGE.transpose(1, 2)
-        mixed_BHTE = attend(q_BHTE, k_BGTE, v_BGTE, mask)
+        mixed_BHTE = self.mix(q_BHTE, k_BGTE, v_BGTE, mask)
         out: Tensor = self.o_proj(mixed_BHTE.transpose(1, 2).flatten(2))
         return out
 
@@ -69,13 +81,13 @@ def attend(q_BHTE: Tensor, k_BGTE: Tensor, v_BGTE: Tensor, mask: Mask) -> Tensor
     """The values [B, H, T, E] that each query mixes: of what came before it, and of what the mask leaves of that."""
     if isinstance(mask, Bounds):
         return _attend_between(q_BHTE, k_BGTE, v_BGTE, mask)
-    k_BHTE, v_BHTE = (_shared(x_BGTE, q_BHTE.shape[1]) for x_BGTE in (k_BGTE, v_BGTE))
+    k_BHTE, v_BHTE = repeated(k_BGTE, q_BHTE.shape[1]), repeated(v_BGTE, q_BHTE.shape[1])
     if mask is None:
         return functional.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE, is_causal=True)
     return functional.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE, attn_mask=mask[:, None])
 
 
-def _shared(x_BGTE: Tensor, heads: int) -> Tensor:
+def repeated(x_BGTE: Tensor, heads: int) -> Tensor:
     """Each key-value head as often as there are query heads that share it."""
     groups = x_BGTE.shape[1]
     return x_BGTE if groups == heads else x_BGTE.repeat_interleave(heads // groups, dim=1)

@@ -57,6 +57,9 @@ class Architecture(ABC):
     """What it can be trained to predict."""
     layered: ClassVar[bool] = True
     """Whether its layers are modules of their own, in a list: each can then be computed apart from the others."""
+    whole_windows: ClassVar[str | None] = "nobody has said how"
+    """Why workers cannot hold a slice of a window's tokens each; None where they can: all that passes between tokens passes through
+    `CausalAttention.mix`, and every token's loss counts alike."""
     family: ClassVar[Family] = Family("decoder-only language model", "AutoModelForCausalLM", "text-generation")
 
     @abstractmethod

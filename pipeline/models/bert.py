@@ -24,6 +24,7 @@ class Bert(Architecture):
     """
 
     learns: ClassVar[type[Objective]] = MaskedTokens
+    whole_windows: ClassVar[str | None] = "more tokens are hidden in one slice than in another, and the loss is their mean"
     family: ClassVar[Family] = Family("masked language model", "AutoModelForMaskedLM", "fill-mask")
     dim: int = 128
     """Width of the residual stream."""

@@ -8,6 +8,7 @@ B batch, T tokens of a window, N = B · T, D width, X experts, K experts that a 
 """
 # ruff: noqa: N803, N806 - shape letters are capitals
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -32,7 +33,11 @@ class Routing:
 
 
 class Mixture(nn.Module):
-    """A router and its experts. After each pass, `routing` holds its figures."""
+    """A router and its experts. After each pass, `routing` holds its figures.
+
+    `counted` makes the choices [B, X] of whole windows of those that are seen here: the same, unless workers hold a slice of a window each.
+    The balance is a sum over a window's tokens once these are known, so the mean of the slices' terms is the window's.
+    """
 
     def __init__(self, dim: int, inner: int, experts: int, active: int, balance_weight: float, z_weight: float) -> None:
         super().__init__()
@@ -40,6 +45,7 @@ class Mixture(nn.Module):
         self.gate = nn.Linear(dim, experts, bias=False)
         self.experts = Experts(dim, inner, experts)
         self.routing: Routing | None = None
+        self.counted: Callable[[Tensor], Tensor] = lambda counts_BX: counts_BX
 
     def forward(self, hidden_BTD: Tensor) -> tuple[Tensor, Tensor]:
         """What the experts make of the hidden states [B, T, D], and the term [] that goes into the gradient for the router's sake.
@@ -52,7 +58,7 @@ class Mixture(nn.Module):
         weights_BTK, chosen_BTK = odds_BTX.topk(self.active, dim=-1)
         weights_BTK = weights_BTK / weights_BTK.sum(dim=-1, keepdim=True)
         counts_BX = _counts(chosen_BTK, logits_BTX.shape[-1])
-        balance, z = _balance(odds_BTX, counts_BX), logits_BTX.logsumexp(dim=-1).square().mean()
+        balance, z = _balance(odds_BTX, self.counted(counts_BX)), logits_BTX.logsumexp(dim=-1).square().mean()
         self._note(odds_BTX.detach(), counts_BX, balance.detach(), z.detach())
         counts_X = counts_BX.sum(dim=0)
         out_ND = self.experts(hidden_BTD.flatten(0, 1), chosen_BTK.flatten(0, 1), weights_BTK.flatten(0, 1), counts_X)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.models.base import Architecture, Export, Kept
 from pipeline.models.shapes import check_counts, check_heads, kept_by_head
@@ -19,6 +19,7 @@ class GPT2(Architecture):
     It knows no position beyond the context that it was trained on.
     """
 
+    whole_windows: ClassVar[str | None] = None
     dim: int = 128
     """Width of the residual stream."""
     depth: int = 4

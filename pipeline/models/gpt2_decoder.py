@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.models.attention import Mask, attend, inside_documents, places
+from pipeline.models.attention import CausalAttention, Mask, inside_documents, places
 from pipeline.models.gpt2 import GPT2
 from pipeline.models.vocabulary import VocabularyHead
 
@@ -71,7 +71,7 @@ class Layer(nn.Module):
         return hidden_BTD + self.mlp(self.ln_2(hidden_BTD))  # type: ignore[no-any-return]
 
 
-class Attention(nn.Module):
+class Attention(CausalAttention):
     """Multi-head attention (Vaswani and others, 2017)."""
 
     def __init__(self, recipe: GPT2) -> None:
@@ -83,7 +83,7 @@ class Attention(nn.Module):
     def forward(self, hidden_BTD: Tensor, mask: Mask) -> Tensor:
         parts = self.c_attn(hidden_BTD).chunk(3, dim=-1)
         q_BHTE, k_BHTE, v_BHTE = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
-        mixed_BHTE = attend(q_BHTE, k_BHTE, v_BHTE, mask)
+        mixed_BHTE = self.mix(q_BHTE, k_BHTE, v_BHTE, mask)
         out: Tensor = self.c_proj(mixed_BHTE.transpose(1, 2).flatten(2))
         return out
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.models.base import Architecture, Export, Kept
 from pipeline.models.shapes import check_counts, check_rotary_heads, kept_by_head
@@ -19,6 +19,7 @@ INNER_MULTIPLE = 32
 class Llama(Architecture):
     """The Llama family (Touvron and others, 2023, arXiv:2302.13971) at any size."""
 
+    whole_windows: ClassVar[str | None] = None
     dim: int = 128
     """Width of the residual stream."""
     depth: int = 4

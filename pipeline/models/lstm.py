@@ -34,6 +34,7 @@ class Lstm(Architecture):
     """
 
     layered: ClassVar[bool] = False
+    whole_windows: ClassVar[str | None] = "each token waits for the state that the one before it leaves"
     family: ClassVar[Family] = Family(
         "recurrent language model (LSTM)", "AutoModelForCausalLM", "text-generation", "pipeline.models.lstm_checkpoint"
     )

@@ -9,7 +9,7 @@ and Qwen's differ in norms of queries and keys too, and DeepSeek's in most thing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import RequestError
 from pipeline.models.base import Architecture, Export, Kept
@@ -32,6 +32,7 @@ class Mixtral(Architecture):
     arXiv:2412.19437, section 2.1.2): so the gradient does not depend on how many windows or workers a step is shared among.
     """
 
+    whole_windows: ClassVar[str | None] = None
     dim: int = 128
     """Width of the residual stream."""
     depth: int = 4

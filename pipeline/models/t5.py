@@ -27,6 +27,7 @@ class T5(Architecture):
     """
 
     learns: ClassVar[type[Objective]] = CorruptedSpans
+    whole_windows: ClassVar[str | None] = "it becomes two texts of other lengths"
     family: ClassVar[Family] = Family("encoder-decoder language model", "AutoModelForSeq2SeqLM", "text2text-generation")
     dim: int = 128
     """Width of the residual streams."""

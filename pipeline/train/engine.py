@@ -115,6 +115,10 @@ class Holding:
 class Engines(Protocol):
     """A frozen, picklable dataclass that starts an engine in each member of a gang."""
 
+    @property
+    def sequence_parallel(self) -> int:
+        """How many neighbouring members share each window, a slice of its tokens each; 1: every member has windows of its own."""
+
     def check(self, update: Update) -> None:
         """Raise RequestError for an update that these engines cannot make."""
 

@@ -103,11 +103,11 @@ def memory_of(step: Pretrain, vocabulary: int) -> Memory:
     """The bytes of a worker, for a vocabulary with what the objective adds to it."""
     parameters = step.model.parameter_count(vocabulary, step.context)
     held = step.engines.holding(parameters, step.workers)
-    kept = step.model.kept(step.objective, vocabulary, step.context, apart=step.attend == "document")
-    narrow = NARROW[step.update.precision]
-    passed = kept.wide * WIDE + kept.narrow * narrow
+    bare, kept = (step.model.kept(step.objective, vocabulary, step.context, apart) for apart in (False, step.attend == "document"))
+    narrow, masks = NARROW[step.update.precision], kept.narrow - bare.narrow  # which are over whole windows in every worker
+    passed = (kept.wide * WIDE + bare.narrow * narrow) / step.slices + masks * narrow
     if step.recompute:  # the inputs of all layers, and what one of them keeps
-        passed = passed / step.model.depth + step.model.depth * step.context * step.model.dim * WIDE
+        passed = passed / step.model.depth + step.model.depth * step.context * step.model.dim * WIDE / step.slices
     copies = parameters * narrow if narrow < WIDE else 0  # of the weights, for the products
     return Memory(
         weights=held.weights * WIDE + copies,

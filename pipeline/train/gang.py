@@ -10,6 +10,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def rows_of(member: Member, batch: int, slices: int) -> slice:
+    """The rows of a global batch that a member trains on: a share each for every `slices` neighbours, who share each of its windows."""
+    share = batch * slices // member.size
+    first = member.rank // slices * share
+    return slice(first, first + share)
+
+
 def gather(member: Member, value: T) -> list[T]:
     """Every member's value, in the order of their ranks. To be called by every member; none goes on before all have."""
     if member.size == 1:

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.batches.chain import START, extended, row_digests
 from pipeline.batches.packing import Batch
 from pipeline.errors import RunError
-from pipeline.train.gang import gather
+from pipeline.train.gang import gather, rows_of
 from pipeline.train.watch import PASSED
 from pipeline.workflow.step import Member
 
@@ -34,13 +34,15 @@ class Ledger:
     """Windows in a step, over all members."""
     context: int
     member: Member
+    slices: int = 1
+    """Neighbouring members who train on the same rows, on a slice of each window."""
     noted: dict[int, bytes] = field(default_factory=dict)
     """The digests of this member's rows of the steps that are not on record yet."""
 
     @property
     def share(self) -> int:
         """Windows of a step that this member trains on."""
-        return self.batch // self.member.size
+        return self.batch * self.slices // self.member.size
 
     def note(self, step: int, rows: Batch) -> None:
         """Remember what this member trains on in a step, counted from 0."""
@@ -67,11 +69,10 @@ class Ledger:
         """The rows behind the first `known` ones, each with the chain after its step."""
         chain, left = rows[known - 1].get(CHAIN, START) if known else START, rows[known:]
         parts = gather(self.member, [b"" if PASSED in row else self._digests(row["step"] - 1) for row in left])
-        for row, *digests in zip(left, *parts, strict=True):
+        for row, *digests in zip(left, *parts[:: self.slices], strict=True):
             chain = chain if PASSED in row else extended(chain, b"".join(digests))
             yield row, chain
 
     def _digests(self, step: int) -> bytes:
         """Of this member's rows of a step: what was noted, or what is read again."""
-        first = self.member.rank * self.share
-        return self.noted.pop(step, None) or row_digests(self.read(step, slice(first, first + self.share)))
+        return self.noted.pop(step, None) or row_digests(self.read(step, rows_of(self.member, self.batch, self.slices)))

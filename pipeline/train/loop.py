@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.batches.packing import Batch
 from pipeline.objectives.base import Place, Questions
-from pipeline.train.gang import mean
+from pipeline.train.gang import mean, rows_of
 from pipeline.train.ledger import Ledger
 from pipeline.train.peak import Peak
 from pipeline.train.schedule import Schedule
@@ -49,6 +49,8 @@ class Course(Span):
     rising: int
     """Steps of the warm-up."""
     validate_every: int
+    slices: int = 1
+    """Neighbouring members who share each window."""
 
 
 @dataclass(kw_only=True)
@@ -109,13 +111,12 @@ class Loop(Stepwise):
 
     def _gradients(self, step: int) -> dict[str, float]:
         """Add the gradients of this member's rows of the global batch; their mean `loss`, and that of what is told beside it."""
-        share = self.course.batch // self.member.size
-        first = self.member.rank * share
+        rows = rows_of(self.member, self.course.batch, self.course.slices)
         with self.economy.waiting("data"):
-            batch, place = self.order.batch(step, slice(first, first + share)), Place(step, first)
+            batch, place = self.order.batch(step, rows), Place(step, rows.start)
         self.ledger.note(step, batch)
         seen: dict[str, list[Tensor]] = defaultdict(list)
-        for start in range(0, share, self.course.micro_batch):
+        for start in range(0, rows.stop - rows.start, self.course.micro_batch):
             loss = self.engine.loss(*self._inputs(batch, slice(start, start + self.course.micro_batch), place))
             self.engine.backward(loss)
             for name, value in {"loss": loss, **self.besides()}.items():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.train.engine import Engine, Holding, Update
 from pipeline.train.state import copied_parts, load_parts, save_parts, whole_parts
+from pipeline.workflow.fingerprint import later
 from pipeline.workflow.step import Member
 
 if TYPE_CHECKING:  # a recipe is read without loading torch
@@ -23,6 +24,9 @@ if TYPE_CHECKING:  # a recipe is read without loading torch
 class PlainEngines:
     """Starts plain PyTorch engines: data parallel, with averaged gradients."""
 
+    sequence_parallel: int = later(1)
+    """Neighbouring members who share each window."""
+
     def check(self, update: Update) -> None:
         """Every member holds all of every weight, so any update can be made."""
 
@@ -31,6 +35,10 @@ class PlainEngines:
         return Holding(weights=parameters, gradients=parameters, moments=2 * parameters, exchange=parameters if size > 1 else 0)
 
     def start(self, model: "nn.Module", update: Update, accumulation: int, member: Member) -> Engine:
+        if self.sequence_parallel > 1:
+            from pipeline.train.exchange import Slice, exchanged, share_windows
+
+            share_windows(model, Slice.of(member, self.sequence_parallel), exchanged)
         return PlainEngine(model, update, accumulation, member)
 
 

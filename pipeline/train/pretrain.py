@@ -35,6 +35,7 @@ from pipeline.train.recompute import recompute_layers
 from pipeline.train.saves import Saves
 from pipeline.train.schedule import Schedule
 from pipeline.train.shares import check_least, rows_at_once, sizes_of
+from pipeline.train.slices import check_slices
 from pipeline.train.stepwise import json_lines
 from pipeline.train.validation import LOOKS, held_out_windows
 from pipeline.train.watch import PASSED, Watch, Watcher, passed_over
@@ -109,9 +110,11 @@ class Pretrain(Step[Checkpoint]):
         for name in ("context", "batch", "workers", "micro_batch", "save_every"):
             if getattr(self, name) < 1:
                 raise RequestError(f"{name} is {getattr(self, name)}: use at least 1")
-        if self.batch % self.workers:
+        check_slices(self.model, self.context, self.slices, self.workers)
+        if self.batch % (readers := self.workers // self.slices):
             raise RequestError(
-                f"batch is {self.batch} windows, which {self.workers} workers cannot share evenly: use a multiple of {self.workers}"
+                f"batch is {self.batch} windows, which {readers} {'workers' if self.slices == 1 else f'groups of {self.slices} workers'}"
+                f" cannot share evenly: use a multiple of {readers}"
             )
         check_least(self.least_workers, self.workers)
         if self.peak_at_width is not None and self.peak_at_width < 1:
@@ -165,11 +168,16 @@ class Pretrain(Step[Checkpoint]):
     @property
     def sizes(self) -> tuple[int, ...]:
         """The numbers of workers that may share the batch, the wanted one first."""
-        return sizes_of(self.batch, self.workers, self.least_workers)
+        return sizes_of(self.batch, self.workers, self.least_workers, self.slices)
+
+    @property
+    def slices(self) -> int:
+        """Neighbouring workers that share each window."""
+        return self.engines.sequence_parallel
 
     def rows(self, size: int) -> int:
         """Windows that one of `size` workers takes at once, at most `micro_batch`."""
-        return rows_at_once(self.batch // size, self.micro_batch)
+        return rows_at_once(self.batch * self.slices // size, self.micro_batch)
 
     def run(self, context: Context) -> Facts:
         check_made_alike({name: context.open(part.tokens) for name, part in members_of(self.mixture, self.then).items()})
@@ -229,7 +237,8 @@ class Pretrain(Step[Checkpoint]):
             recompute_layers(model)
         weighed = isinstance(self.objective, NextToken) and self.objective.z_weight
         besides: Besides = weigh_logits(model, weighed) if weighed else dict
-        return self.engines.start(model, self.update, self.batch // member.size // self.rows(member.size), member), besides
+        accumulation = self.batch * self.slices // member.size // self.rows(member.size)
+        return self.engines.start(model, self.update, accumulation, member), besides
 
     def _loop(self, unit: Unit, member: Member, engine: Engine, besides: Besides, order: Order, lexicon: Lexicon) -> Loop:
         course = Course(
@@ -242,6 +251,7 @@ class Pretrain(Step[Checkpoint]):
             save_every=self.save_every,
             keep_at=self.keep_at,
             validate_every=self.validate_every or -(-longest // LOOKS),
+            slices=self.slices,
         )
         attempts, top = Attempts(store=unit.store, folder=f"{self.address}/work/attempts"), peak(engine.device, self.update.precision)
         return Loop(
@@ -249,7 +259,7 @@ class Pretrain(Step[Checkpoint]):
             engine=engine,
             order=order,
             economy=Economy.of(self.address, member, engine.device, top.device, attempts, self.prices),
-            ledger=Ledger(read=order.batch, batch=self.batch, context=self.context, member=member),
+            ledger=Ledger(read=order.batch, batch=self.batch, context=self.context, member=member, slices=self.slices),
             watcher=self._watcher(unit, order, member),
             questions=self._questions(lexicon),
             held_out=held_out_windows(order.shards, self.context, self._longest),  # of the first phase: one curve over all of them

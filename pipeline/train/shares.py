@@ -9,9 +9,12 @@ def check_least(least: int | None, workers: int) -> None:
         raise RequestError(f"least_workers is {least}: use 1 to the number of workers ({workers}), or None")
 
 
-def sizes_of(batch: int, workers: int, least: int | None) -> tuple[int, ...]:
-    """The numbers of workers, from `least` on, that may share a batch, the wanted one first; without a least one, that alone."""
-    return tuple(size for size in range(workers, (least or workers) - 1, -1) if batch % size == 0)
+def sizes_of(batch: int, workers: int, least: int | None, slices: int = 1) -> tuple[int, ...]:
+    """The numbers of workers, from `least` on, that may share a batch, the wanted one first; without a least one, that alone.
+
+    Where `slices` neighbours share each window, these are multiples of that.
+    """
+    return tuple(size for size in range(workers, (least or workers) - 1, -slices) if batch * slices % size == 0)
 
 
 def rows_at_once(share: int, most: int) -> int:

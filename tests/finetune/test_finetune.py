@@ -23,6 +23,7 @@ from pipeline.models.t5 import T5
 from pipeline.storage import Store, open_store
 from pipeline.train.engine import Update
 from pipeline.train.muon import Muon
+from pipeline.train.plain import PlainEngines
 from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 from pipeline.workflow.unit import open_artifact
@@ -160,3 +161,8 @@ def test_where_no_example_comes_to_be_held_out_that_is_told_before_anything_is_t
 def test_an_optimizer_for_models_that_are_trained_from_the_start_is_refused(family: Family, labelled: Path) -> None:
     with pytest.raises(RequestError, match=r"^update\.optimizer is Muon, which is for pretraining: use adamw"):
         finetune(family(SMALL), labelled, update=Update(optimizer=Muon()))
+
+
+def test_workers_that_share_each_window_are_refused(family: Family, labelled: Path) -> None:
+    with pytest.raises(RequestError, match=r"^sequence_parallel is 2, which is for pretraining: use 1"):
+        finetune(family(SMALL), labelled, engines=PlainEngines(sequence_parallel=2), workers=2)
