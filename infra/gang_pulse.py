@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.train.stepwise import LOOKING
+
 KEPT = 1000
 """Silences that are remembered."""
 
 
 @dataclass(kw_only=True)
 class Pulse:
-    """The times at which a gang told of its steps. Nothing is expected before the first of them, nor after the last."""
+    """The times at which a gang told of its steps. Nothing is expected before the first of them, nor after the last, nor while it looks at
+    something that takes as long as it takes."""
 
     times_the_usual: float = 10.0
     """How many times the usual silence (the 99th percentile of those before) is too long."""
@@ -22,10 +25,10 @@ class Pulse:
     """When the gang spoke last; None while nothing is expected of it."""
 
     def beat(self, metrics: Mapping[str, Any], now: float) -> None:
-        """The gang has spoken. What it says of its steps are `step`, of `steps` in all."""
+        """The gang has spoken. What it says of its steps are `step`, of `steps` in all, and `looking` where it is silent from now on."""
         if self.last is not None:
             self.silences.append(now - self.last)
-        self.last = now if metrics.get("step", 0) < metrics.get("steps", 0) else None
+        self.last = now if metrics.get("step", 0) < metrics.get("steps", 0) and LOOKING not in metrics else None
 
     def stop(self) -> None:
         """The gang has ended, and its next beginning is no silence."""

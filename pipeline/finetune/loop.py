@@ -20,7 +20,7 @@ from pipeline.train.engine import Engine, Resumable
 from pipeline.train.gang import gather, mean
 from pipeline.train.schedule import Schedule
 from pipeline.train.state import write_tensors
-from pipeline.train.stepwise import Span, Stepwise, finite
+from pipeline.train.stepwise import LOOKING, Span, Stepwise, finite
 from pipeline.workflow.step import Member
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ class FinetuneLoop(Stepwise):
     def _look(self, done: int) -> Metrics:
         """What the weights score now; they are kept where they are the best so far."""
         weights = self.engine.weights()
+        self.member.report({"step": done, "steps": self.plan.steps, LOOKING: "at validation examples"})
         metrics = gather(self.member, self.look(weights) if self.look else {})[0]
         score = metrics[self.plan.watched]
         if score > self.best.score:

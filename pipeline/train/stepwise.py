@@ -25,6 +25,9 @@ from pipeline.workflow.step import Member
 REPORT_SECONDS = 2.0
 """Between two reports: one may cost more than a short step."""
 
+LOOKING = "looking"
+"""What a report has where nothing is heard of a run until it has looked at something, and at what."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Span:

@@ -33,6 +33,7 @@ from pipeline.models.t5 import T5
 from pipeline.storage import open_store
 from pipeline.train.plain import PlainEngine
 from pipeline.train.saves import FAILED
+from pipeline.train.stepwise import LOOKING
 from pipeline.train.watch import PASSED, Watch
 from pipeline.workflow.events import Event as Told
 from pipeline.workflow.events import Reported
@@ -254,6 +255,24 @@ def test_a_run_that_stops_early_says_that_it_has_ended(family: Family, labelled:
     done = open_artifact(open_store(str(tmp_path)), step).facts["steps"]
     assert (reports[-1]["step"], reports[-1]["steps"]) == (done, done)
     assert all(report["steps"] > done for report in reports[:-1])
+
+
+def test_before_it_looks_at_examples_it_says_so(family: Family, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    plain = SequenceClassification.glances
+
+    def looking(*words: Any) -> Any:
+        told.append("looks")
+        return plain(*words)
+
+    def hear(event: Told) -> None:
+        if isinstance(event, Reported) and LOOKING in event.metrics:
+            told.append("says so")
+
+    monkeypatch.setattr(SequenceClassification, "glances", looking)
+    run([finetune(family(SMALL), labelled, epochs=1, look_every=6)], open_store(str(tmp_path)), InlineExecutor(), [hear])
+    assert len(told) > 4
+    assert told == ["says so", "looks"] * (len(told) // 2)
 
 
 @pytest.mark.slow

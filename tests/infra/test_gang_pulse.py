@@ -3,6 +3,7 @@
 import pytest
 
 from infra.gang_pulse import Pulse
+from pipeline.train.stepwise import LOOKING
 
 
 def beaten(times: list[float], steps: int = 1000, seconds: float = 1.0) -> Pulse:
@@ -35,6 +36,15 @@ def test_nothing_is_expected_before_the_first_step_and_after_the_last() -> None:
     assert pulse.too_long(1e9) is None
     pulse.beat({"step": 3, "steps": 1000}, 500.0)
     assert list(pulse.silences) == [1.0]
+
+
+def test_nothing_is_expected_while_it_looks_at_something() -> None:
+    pulse = beaten([0.0, 1.0], seconds=1)
+    pulse.beat({"step": 3, "steps": 1000, LOOKING: "at examples"}, 2.0)
+    assert pulse.too_long(1e9) is None
+    pulse.beat({"step": 3, "steps": 1000}, 500.0)
+    assert list(pulse.silences) == [1.0, 1.0], "the look is none of them"
+    assert pulse.too_long(600.0) == 100.0
 
 
 def test_work_that_says_nothing_of_steps_is_not_watched() -> None:
