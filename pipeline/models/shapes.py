@@ -6,7 +6,9 @@ from pipeline.errors import RequestError
 from pipeline.models.base import Architecture
 
 CHUNK_LOGITS = 1 << 20
-"""Logits that a head holds at once; a few MiB stay near a CPU's caches, and an accelerator gains nothing from more."""
+"""Logits that a head holds at once on a CPU: a few MiB stay near its caches."""
+ACCELERATOR_LOGITS = 1 << 27
+"""The same on an accelerator, half a GiB in fp32: each time the whole gradient of the head is read and written, a GiB at 32,000 × 2,048."""
 
 
 def kept_by_head(width: int, vocab_size: int) -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.models.shapes import CHUNK_LOGITS
+from pipeline.models.shapes import ACCELERATOR_LOGITS, CHUNK_LOGITS
 
 
 class VocabularyHead(nn.Linear):
@@ -48,7 +48,8 @@ class _CrossEntropy(torch.autograd.Function):
         ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, differentiate: bool, z_weight: float
     ) -> tuple[Tensor, Tensor]:
         weight = weight_VD.to(hidden_ND.dtype)
-        count, rows = hidden_ND.shape[0], max(1, CHUNK_LOGITS // weight.shape[0])
+        held = CHUNK_LOGITS if hidden_ND.device.type == "cpu" else ACCELERATOR_LOGITS
+        count, rows = hidden_ND.shape[0], max(1, held // weight.shape[0])
         total = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
         squares = torch.zeros_like(total)
         hidden_gradient = torch.empty_like(hidden_ND) if differentiate else None

@@ -56,3 +56,13 @@ def test_without_gradients_none_are_made() -> None:
     with torch.no_grad():
         loss = head(torch.randn(16, 8), torch.randint(50, (16,)))
     assert not loss.requires_grad
+
+
+@pytest.mark.parametrize(("device", "chunks"), [("cpu", 8), ("meta", 1)])
+def test_an_accelerator_holds_more_logits_at_once_than_a_cpu(device: str, chunks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    products, multiply = [], torch.mm
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda kind: False)  # which a tensor without numbers cannot be asked
+    monkeypatch.setattr(torch, "mm", lambda *factors, out: products.append(factors) or multiply(*factors, out=out))
+    head, hidden = VocabularyHead(1, 1 << 15).to(device), torch.zeros(256, 1, device=device)
+    head(hidden, torch.zeros(256, dtype=torch.long, device=device))
+    assert len(products) == chunks
