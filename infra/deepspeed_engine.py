@@ -84,7 +84,7 @@ class DeepSpeedEngine:
         self.device = own_device()
         if self.device.type == "cpu":
             os.environ["DS_ACCELERATOR"] = "cpu"
-        _join_group(member)
+        _join_group(member, self.device.type)
         with _quiet():
             import deepspeed
 
@@ -207,7 +207,7 @@ def _share_windows(model: "nn.Module", member: Member, slices: int) -> None:
     share_windows(model, Slice.of(member, slices), exchanged)
 
 
-def _join_group(member: Member) -> None:
+def _join_group(member: Member, kind: str) -> None:
     """A process group for an engine that was started alone. Without other members nobody needs to reach it."""
     from torch import distributed
 
@@ -219,7 +219,8 @@ def _join_group(member: Member) -> None:
 
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     os.environ.setdefault("LOCAL_RANK", "0")
-    distributed.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    backends = "gloo" if kind == "cpu" else "cpu:gloo,cuda:nccl"  # DeepSpeed asks for exchanges of an accelerator's that gloo has not
+    distributed.init_process_group(backends, store=HashStore(), rank=0, world_size=1)
 
 
 @contextmanager
