@@ -62,8 +62,8 @@ class Forecast:
 
     def estimate(self, compute: Compute) -> Estimate:
         """What the training takes when it is run so."""
-        layout = replace(self.recipe.checkpoint, workers=compute.workers, least_workers=None, micro_batch=compute.micro_batch)
-        return estimate(replace(layout, engines=engines_of(compute)), self.vocabulary, self.machine, self.recorded)
+        layout = {"workers": compute.workers, "least_workers": None, "micro_batch": compute.micro_batch, "engines": engines_of(compute)}
+        return estimate(replace(self.recipe.checkpoint, **layout), self.vocabulary, self.machine, self.recorded)
 
     def told(self) -> dict[str, Any]:
         """The estimate as `--json` gives it: bytes are those of one worker; what is not known is None."""
@@ -115,7 +115,9 @@ class Forecast:
         ways = {
             **{f"{sharded} {zero}": replace(compute, engine="deepspeed", zero=zero) for zero in (2, 3)},
             "--compute.engine plain": replace(compute, engine="plain"),
-            "--compute.workers 1": replace(compute, workers=1),
+            f"--compute.workers 1{' --compute.sequence-parallel 1' if compute.sequence_parallel > 1 else ''}": replace(
+                compute, workers=1, sequence_parallel=1
+            ),
         }
         return [words for words, way in ways.items() if self._fits(way, machine)] or ["a smaller model, or more memory"]
 

@@ -197,6 +197,8 @@ class Compute:
     """Compute the layers' activations once more in the backward pass instead of keeping them: less memory, about a third more time."""
     least_workers: int | None = None
     """Processes to go on with while the cluster has no room for all of them; None: it waits."""
+    sequence_parallel: int = 1
+    """Neighbouring processes that share each window, a slice of its tokens each: for long contexts."""
     prices: str | None = None
     """A TOML file that says what devices cost, for what a training will cost and has cost; see the README."""
 
@@ -208,10 +210,10 @@ class Compute:
 def engines_of(compute: Compute) -> Any:
     """What a training gang computes with."""
     if compute.engine == "plain":
-        return PlainEngines()
+        return PlainEngines(sequence_parallel=compute.sequence_parallel)
     from infra.deepspeed_engine import DeepSpeedEngines
 
-    return DeepSpeedEngines(zero=compute.zero)
+    return DeepSpeedEngines(zero=compute.zero, sequence_parallel=compute.sequence_parallel)
 
 
 @dataclass(frozen=True, kw_only=True)

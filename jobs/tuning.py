@@ -59,6 +59,7 @@ class Layout:
         engine = f"deepspeed --compute.zero {self.compute.zero}" if self.compute.engine == "deepspeed" else self.compute.engine
         return (
             f"--compute.engine {engine} --compute.workers {self.compute.workers} --compute.micro-batch {self.compute.micro_batch}"
+            f"{f' --compute.sequence-parallel {slices}' if (slices := self.compute.sequence_parallel) > 1 else ''}"
             f"{' --compute.recompute' if self.compute.recompute else ''}"
         )
 
@@ -67,7 +68,7 @@ def layouts(recipe: PretrainRecipe, tuning: Tuning) -> Iterator[Layout]:
     """All combinations, each once; those that cannot be run say why."""
     seen = set[Compute]()
     for engine, workers, recompute in product(tuning.engines, tuning.gangs or (recipe.compute.workers,), tuning.recomputes):
-        for micro_batch in sorted(set(tuning.micro_batches or _shares(recipe.batch // workers))):
+        for micro_batch in sorted(set(tuning.micro_batches or _shares(recipe.batch * recipe.compute.sequence_parallel // workers))):
             compute = replace(
                 recipe.compute,
                 engine="deepspeed" if engine in STAGES else "plain",

@@ -42,6 +42,13 @@ def test_what_would_fit_is_named_with_the_engine_that_it_needs(folder: Path) -> 
     assert job(*arguments, folder=folder).result["estimate"]["remedies"] == ["--compute.engine deepspeed --compute.zero 3"]
 
 
+def test_workers_that_share_windows_are_told_what_would_fit_too(folder: Path) -> None:
+    arguments = ("pretrain", "--sources", "text.txt", *HUGE, "--device-memory", "80", "--plan", "--json")
+    alone, shared = (job(*arguments, "--compute.sequence-parallel", number, folder=folder).result["estimate"] for number in ("1", "2"))
+    assert shared["remedies"] == alone["remedies"] == ["--compute.zero 3"]
+    assert shared["memory"]["activations"] < alone["memory"]["activations"]
+
+
 def test_what_fits_nowhere_is_refused_in_favour_of_a_smaller_model(folder: Path) -> None:
     refused = job("pretrain", "--sources", "text.txt", *HUGE, "--device-memory", "8", folder=folder)
     assert refused.code == 2

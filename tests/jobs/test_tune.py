@@ -49,6 +49,13 @@ def test_layouts_that_come_to_the_same_are_tried_once_and_those_that_cannot_be_s
     assert "a Lstm has no layers" in only.why
 
 
+def test_workers_that_share_windows_are_tried_with_the_share_of_their_group() -> None:
+    recipe = replace(RECIPE, compute=replace(RECIPE.compute, workers=2, sequence_parallel=2))
+    found = list(layouts(recipe, Tuning(engines=("zero-2",))))
+    assert [layout.compute.micro_batch for layout in found] == [2, 4, 8]
+    assert all(layout.training is not None and layout.words.endswith(" --compute.sequence-parallel 2") for layout in found)
+
+
 def test_without_numbers_a_quarter_half_and_all_of_the_share_are_tried() -> None:
     assert [layout.compute.micro_batch for layout in layouts(RECIPE, Tuning(engines=("zero-2",), gangs=(2,)))] == [1, 2, 4]
 
