@@ -1,246 +1,207 @@
-"""Share of an accelerator's peak (MFU) that pretraining reaches in bf16, beside plain PyTorch loops around the same shape of model.
+"""MFU of pretraining on one GPU in bf16, beside a plain PyTorch loop of the same model: a billion parameters, windows of 2,048 tokens.
 
-    python -m benchmarks.gpu [--micro-batch 16] [--batch 64] [--steps 25] [--runs 3]
+    python -m benchmarks.gpu [--tokens-in-step 131072] [--steps 10]
 
-A Llama of 1.04 billion parameters on windows of 2,048 tokens, on one GPU. "millrace" is a whole Pretrain step under DeepSpeed ZeRO 1, with
-attention that sees all of a window, as the loops' does, and with attention that stays inside documents. The loops are as nanoGPT has them:
-weights in fp32, products in bf16, PyTorch's fused AdamW, the windows in memory, nothing else done; one runs the same model, one
-transformers' LlamaForCausalLM compiled by torch.compile. Each has a process of its own, and takes the greatest micro-batch that fits, found
-by halving. A run's figure is that of its median step after five; of the runs, taken in turn, the median is told. FLOPs are the model's
-own count and the peak is the maker's data sheet for all of them.
-
-Without a GPU, a small model goes through the same on the CPU, so that one sees that all of it works: its figures say nothing of a GPU, and
-are not written to the results.
+"millrace Pretrain" is the step itself under DeepSpeed's ZeRO 1, on memory-mapped shards of random tokens: with attention inside documents,
+which are 600 tokens long on average, and over whole windows. The plain loop does what nanoGPT and torchtitan do on one device: it
+compiles the model with its head, keeps weights in fp32 under autocast, has causal scaled_dot_product_attention, the logits of a whole
+micro-batch and fused AdamW, and its tokens are in memory. Each tool has a process of its own, takes as many windows at once as fit
+(halved until they do), and is told by its median step. Operations are the project's own count, peaks its own table. Where there is no
+GPU, all of it is run at a small size, uncompiled, and nothing is written: such figures say only that it works.
 """
 
 import argparse
 import json
-import os
-import statistics
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from statistics import median
 from typing import Any
 
 from benchmarks.measuring import save, show
+from benchmarks.random_tokens import RandomTokens
 from infra.deepspeed_engine import DeepSpeedEngines
 from pipeline.batches.mixture import Weighted
 from pipeline.models.llama import Llama
-from pipeline.objectives.next_token import NextToken
 from pipeline.sources.ingest import Ingest
 from pipeline.sources.locations import source_at
 from pipeline.storage import open_store
-from pipeline.tokens.tokenize import Tokenize
+from pipeline.tokens.split import Split
 from pipeline.tokens.tokenizer import TrainTokenizer
-from pipeline.train.checkpoint import Checkpoint
 from pipeline.train.engine import Update
+from pipeline.train.gauges import memory_gauge
+from pipeline.train.loop import mfu
 from pipeline.train.peak import peak
 from pipeline.train.plain import own_device
 from pipeline.train.pretrain import Pretrain
+from pipeline.train.trial import WARMING, Trial
 from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 
-WARM_UP = 5
-WHOLE, INSIDE = "millrace, ZeRO 1", "millrace, ZeRO 1, attention inside documents"
-BARE, COMPILED = "bare loop, the same model", "bare loop, transformers, compiled"
-TOO_LARGE = 3
-"""The exit status of a process that had no room."""
+INSIDE, WHOLE, PLAIN = "millrace Pretrain, inside documents", "millrace Pretrain, whole windows", "plain PyTorch loop"
+TOOLS = (INSIDE, WHOLE, PLAIN)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """What is trained."""
+    """What is trained where."""
 
     model: Llama
+    vocabulary: int
     context: int
-    vocab_size: int
-    text: str
+    tokens_in_step: int
+    steps: int
 
 
 LARGE = Size(
-    model=Llama(dim=2048, depth=16, heads=32, key_value_heads=8, hidden=8192),
+    model=Llama(dim=2048, depth=22, heads=16, key_value_heads=4, hidden=5632, tied=False),  # TinyLlama's, with wider heads
+    vocabulary=32_000,
     context=2048,
-    vocab_size=32_768,
-    text=sysconfig.get_path("stdlib"),
+    tokens_in_step=131_072,
+    steps=10,
 )
-SMALL = Size(model=Llama(dim=64, depth=2, heads=4, key_value_heads=2), context=128, vocab_size=512, text=f"{LARGE.text}/asyncio")
+SMALL = Size(model=Llama(dim=64, depth=2, heads=4, key_value_heads=2), vocabulary=512, context=64, tokens_in_step=512, steps=3)
 
 
-def recipe(size: Size, batch: int, micro_batch: int, steps: int) -> Pretrain:
-    """Real text, so that documents are as long as they are."""
-    documents = Ingest(source=source_at(size.text))
-    tokens = Tokenize(documents=documents, tokenizer=TrainTokenizer(documents=documents, vocab_size=size.vocab_size))
+def recipe(size: Size, micro_batch: int) -> Pretrain:
+    """The training that all tools do."""
+    steps, split = WARMING + size.steps, Split(fraction=0.0)
+    documents = Ingest(source=source_at(sysconfig.get_path("stdlib") + "/json"))
+    tokenizer = TrainTokenizer(documents=documents, vocab_size=300, split=split)
+    tokens = RandomTokens(tokenizer=tokenizer, vocabulary=size.vocabulary, tokens=(steps + 1) * size.tokens_in_step, split=split)
     return Pretrain(
         mixture=(Weighted(tokens),),
         model=size.model,
         context=size.context,
-        batch=batch,
-        token_budget=steps * batch * size.context,
+        batch=size.tokens_in_step // size.context,
+        token_budget=steps * size.tokens_in_step,
         update=Update(precision="bf16"),
         engines=DeepSpeedEngines(zero=1),
         micro_batch=micro_batch,
-        validate_every=steps + 1,
-        save_every=steps + 1,
     )
 
 
-def ours(step: Pretrain, root: str) -> list[float]:
-    store = open_store(root)
-    store.delete(f"{step.address}/manifest.json")
-    manifest = run([step], store, InlineExecutor()).manifests[step.address]
-    return [row["tokens_per_second"] for row in Checkpoint(store, manifest).metrics()]
-
-
-def bare(step: Pretrain, vocab_size: int, model: Any, loss_of: Callable[[Any, Any, Any], Any]) -> list[float]:
-    """Forward and backward by micro-batches, clip, update; nothing else."""
-    import torch
-
-    device = own_device()
-    model.to(device)
-    optimizer = step.update.optimizer.build(model)
-    parts, paces = step.batch // step.rows(1), list[float]()
-    for _ in range(step.steps):
-        windows = torch.randint(vocab_size, (parts, step.rows(1), step.context + 1), device=device)
-        started = time.perf_counter()
-        for window in windows:
-            with torch.autocast(device.type, torch.bfloat16):
-                loss = loss_of(model, window[:, :-1], window[:, 1:])
-            (loss / parts).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()  # waits for the device
-        optimizer.step()
-        optimizer.zero_grad()
-        paces.append(step.batch * step.context / (time.perf_counter() - started))
-    return paces
-
-
-def compiled(step: Pretrain, vocab_size: int) -> list[float]:
-    import torch
-    from torch.nn import functional
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    model = LlamaForCausalLM(LlamaConfig(**dict(step.model.export({}, vocab_size, step.context).config)))
-
-    def loss_of(model: Any, tokens: Any, targets: Any) -> Any:
-        return functional.cross_entropy(model(tokens, use_cache=False).logits.flatten(0, 1), targets.flatten())
-
-    return bare(step, vocab_size, model, torch.compile(loss_of))
-
-
-def paces_of(tool: str, step: Pretrain, size: Size, root: str) -> list[float]:
-    """The tokens a second of every step."""
-    if tool in (WHOLE, INSIDE):
-        return ours(replace(step, attend="window" if tool == WHOLE else "document"), root)
-    if tool == BARE:
-        return bare(step, size.vocab_size, step.model.build(size.vocab_size, step.context), lambda model, *window: model(*window))
-    return compiled(step, size.vocab_size)
-
-
-def has_no_room(problem: BaseException | None) -> bool:
-    """Whether an error, or one that it comes from, says that the device's memory is full."""
-    import torch
-
-    return problem is not None and (isinstance(problem, torch.OutOfMemoryError) or has_no_room(problem.__cause__ or problem.__context__))
-
-
-def measure(tool: str, step: Pretrain, size: Size, root: str) -> None:
-    """In a process of its own: one line of JSON, or the exit status for too large a micro-batch."""
+def measured(tool: str, step: Pretrain, size: Size, root: str) -> dict[str, Any]:
+    """A row of results; `fits` alone, and false, where the device has no room."""
     import torch
 
     try:
-        pace = statistics.median(paces_of(tool, step, size, root)[WARM_UP:])
-    except Exception as problem:
-        if has_no_room(problem):
-            raise SystemExit(TOO_LARGE) from None
-        raise
-    device = own_device()
-    top, flops = peak(device, "bf16"), size.model.flops_for(NextToken(), size.vocab_size, size.context)
-    memory = torch.cuda.max_memory_reserved(device) / 2**30 if device.type == "cuda" else 0.0
-    told = {"tokens_per_second": round(pace), "mfu": round(pace * flops / top.flops, 4), "gib": round(memory, 1), "device": top.device}
-    print(json.dumps(told))
+        found = plain(step, size) if tool == PLAIN else ours(replace(step, attend="document" if tool == INSIDE else "window"), size, root)
+    except torch.OutOfMemoryError:
+        return {"fits": False}
+    top = peak(own_device(), "bf16")
+    pace, flops = found["tokens_per_second"], step.model.flops_for(step.objective, size.vocabulary, size.context)
+    return {
+        "fits": True,
+        "tool": tool,
+        "micro_batch": step.rows(1),
+        "tokens_per_second": pace,
+        "mfu": mfu(pace, flops, top, 1),
+        "peak_gb": None if found["peak_bytes"] is None else round(found["peak_bytes"] / 1e9, 2),
+        "of": top.source,
+        "device": top.device,
+    }
 
 
-def child(tool: str, micro_batch: int, root: str) -> dict[str, Any] | None:
-    """Run this script once more for one tool; None where it had no room."""
+def ours(step: Pretrain, size: Size, root: str) -> dict[str, Any]:
+    trial = Trial.of(step, size.steps, "this one")
+    return dict(run([trial], open_store(root), InlineExecutor()).manifests[trial.address].facts)
+
+
+def plain(step: Pretrain, size: Size) -> dict[str, Any]:
+    """Forward, backward, clip, update; nothing else."""
+    import torch
+
+    torch.manual_seed(0)
+    device, rows = own_device(), step.rows(1)
+    model: Any = step.model.build(size.vocabulary, size.context).to(device)
+    optimizer, peak_bytes = step.update.optimizer.build(model), memory_gauge(device)
+    loss_of = whole_loss(model) if device.type == "cpu" else torch.compile(whole_loss(model))
+    windows, paces = torch.randint(size.vocabulary, (step.steps, step.batch, step.context + 1), device=device), []
+    for step_windows in windows:
+        started = time.perf_counter()
+        for part in step_windows.split(rows):
+            with torch.autocast(device.type, torch.bfloat16):
+                loss = loss_of(part[:, :-1], part[:, 1:])
+            (loss * rows / step.batch).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), step.update.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()  # waits for the device, which does one thing after the other
+        paces.append(step.batch * step.context / (time.perf_counter() - started))
+    return {"tokens_per_second": round(median(paces[WARMING:]), 1), "peak_bytes": peak_bytes()}
+
+
+def whole_loss(model: Any) -> Callable[[Any, Any], Any]:
+    """The model's loss from the logits of all tokens at once."""
+    from torch.nn import functional
+
+    def loss_of(tokens: Any, targets: Any) -> Any:
+        logits = functional.linear(model.model(tokens), model.lm_head.weight)
+        return functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+    return loss_of
+
+
+def that_fits(trial: Callable[[int], dict[str, Any]], windows: int) -> dict[str, Any]:
+    """The row of the first of `windows`, half of them, and so on, for which there is room."""
+    while windows:
+        row = trial(windows)
+        if row.pop("fits"):
+            return row
+        windows //= 2
+    raise RuntimeError("not even one window fits into the device's memory: use one with more")
+
+
+def child(tool: str, root: str, micro_batch: int) -> dict[str, Any]:
+    """Run this script once more for one tool, since what did not fit leaves its memory in pieces."""
     command = [sys.executable, "-m", "benchmarks.gpu", *sys.argv[1:], "--only", tool, "--root", root, "--micro-batch", str(micro_batch)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, env=os.environ | {"WANDB_MODE": "disabled"})
-    if done.returncode == TOO_LARGE:
-        return None
-    done.check_returncode()
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    found: dict[str, Any] = json.loads(output.splitlines()[-1])
     return found
 
 
-def fitting(tool: str, micro_batch: int, root: str) -> tuple[int, dict[str, Any]]:
-    """The greatest micro-batch that fits, halving from the one given, and what came of it."""
-    while micro_batch:
-        found = child(tool, micro_batch, root)
-        if found is not None:
-            return micro_batch, found
-        micro_batch //= 2
-    raise SystemExit(f"{tool}: one window has no room on this GPU")
-
-
-def rows_of(runs: int, micro_batch: int, root: str) -> list[dict[str, Any]]:
-    """The medians of all tools, which are taken in turn."""
-    found: dict[str, list[dict[str, Any]]] = {tool: [] for tool in (WHOLE, INSIDE, BARE, COMPILED)}
-    fits = dict.fromkeys(found, micro_batch)
-    for _ in range(runs):
-        for tool, told in found.items():
-            fits[tool], row = fitting(tool, fits[tool], root)
-            told.append(row)
-    return [{"tool": tool, "device": told[0]["device"], "micro_batch": fits[tool], **medians(told)} for tool, told in found.items()]
-
-
-def medians(told: Sequence[dict[str, Any]]) -> dict[str, float]:
-    return {name: statistics.median(row[name] for row in told) for name in ("tokens_per_second", "mfu", "gib")}
-
-
-def versions() -> dict[str, str]:
-    import deepspeed
-    import torch
-    import transformers
-
-    return {module.__name__: module.__version__ for module in (torch, deepspeed, transformers)}
+def chosen_size(options: argparse.Namespace, there: bool) -> Size:
+    """The size for a GPU where one is there, else the small one; with what was asked for."""
+    size = LARGE if there else SMALL
+    asked = {name: value for name in ("tokens_in_step", "steps") if (value := getattr(options, name)) is not None}
+    return replace(size, **asked)
 
 
 def main() -> None:
     import torch
 
-    options = _options()
-    on_gpu = torch.cuda.is_available()
-    size = LARGE if on_gpu else SMALL
-    step = recipe(size, options.batch, options.micro_batch, options.steps)
-    if options.only:
-        measure(options.only, step, size, options.root)
-        return
-    if not on_gpu:
-        print("There is no GPU here: a small model on the CPU goes through the same. Nothing of this is written to the results.")
-    with tempfile.TemporaryDirectory() as root:
-        run([part.tokens for part in step.mixture], open_store(root), InlineExecutor())
-        rows = rows_of(options.runs, options.micro_batch, root)
-    if not on_gpu:
-        show(rows)
-        return
-    about = {"model": repr(size.model), "context": size.context, "batch": options.batch, "versions": versions()}
-    save("gpu", rows, command=" ".join(["python -m benchmarks.gpu", *sys.argv[1:]]), **about)
-
-
-def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--micro-batch", type=int, default=16, help="windows at once, to begin with")
-    parser.add_argument("--batch", type=int, default=64, help="windows in a step")
-    parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--tokens-in-step", type=int, help=f"{LARGE.tokens_in_step:,} unless told otherwise")
+    parser.add_argument("--steps", type=int, help=f"that count, after {WARMING} to warm up; {LARGE.steps} unless told otherwise")
+    parser.add_argument("--micro-batch", type=int, default=64, help="windows to try first")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--root", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.steps <= WARM_UP:
-        parser.error(f"--steps is {options.steps}: use more than {WARM_UP}, which are not counted")
-    return options
+    there = torch.cuda.is_available()
+    size = chosen_size(options, there)
+    if options.only:
+        print(json.dumps(measured(options.only, recipe(size, options.micro_batch), size, options.root)))
+        return
+    with tempfile.TemporaryDirectory() as root:
+        step = recipe(size, options.micro_batch)
+        run([part.tokens for part in step.mixture], open_store(root), InlineExecutor())
+        first = min(options.micro_batch, step.batch)
+        rows = [that_fits(partial(child, tool, root), first) for tool in TOOLS]
+    if not there:
+        show(rows)
+        print(f"\nThere is no GPU here. This was {size.model} on the CPU, to see that it works; nothing was written.")
+        return
+    packages = {name: version(name) for name in ("torch", "deepspeed")}
+    versions = {**packages, "cuda": torch.version.cuda}
+    command = " ".join(["python -m benchmarks.gpu", *sys.argv[1:]])
+    save("gpu", rows, model=repr(size.model), context=size.context, tokens_in_step=size.tokens_in_step, versions=versions, command=command)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def machine() -> dict[str, Any]:
 
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
-    """Print rows as a table."""
+    """Print the rows as a table."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     widths = {column: max(len(column), *(len(str(row.get(column, ""))) for row in rows)) for column in columns}
     for row in [dict(zip(columns, columns, strict=True)), *rows]:
