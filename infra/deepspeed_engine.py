@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from infra.zero_state import loading, optimizer_of, parts_of
 from pipeline.errors import RequestError
 from pipeline.train.engine import Engine, Holding, Update
+from pipeline.train.fp8 import multiply_in_fp8
 from pipeline.train.plain import own_device
 from pipeline.train.state import copied_parts, load_parts, save_parts
 from pipeline.workflow.fingerprint import later
@@ -57,6 +58,10 @@ class DeepSpeedEngines:
             raise RequestError(
                 f"update.optimizer is {name}, which needs whole matrices, and zero {self.zero} shares out stretches of them:"
                 " use --compute.zero 0 or --compute.engine plain (or AdamW)"
+            )
+        if self.zero == 3 and update.precision == "fp8":
+            raise RequestError(
+                "update.precision is fp8, whose layers are compiled, and zero 3 changes weights under them: use --compute.zero 2, or bf16"
             )
 
     def holding(self, parameters: int, size: int) -> Holding:
@@ -91,9 +96,11 @@ class DeepSpeedEngine:
             _speak_through_the_log()
             deepspeed.ops.__compatible_ops__ = {}  # else it looks for compilers, and builds an exchange through shared memory
             model.to(self.device)
+            if update.precision == "fp8":
+                multiply_in_fp8(model, self.device)
             if slices > 1:
                 _share_windows(model, member, slices)
-            if update.precision == "bf16":  # as the plain engine does; DeepSpeed turns off an autocast that is set around it
+            if update.precision != "fp32":  # as the plain engine does; DeepSpeed turns off an autocast that is set around it
                 model.forward = torch.autocast(self.device.type, torch.bfloat16)(model.forward)
             self.engine, *_ = deepspeed.initialize(
                 model=model,

@@ -15,6 +15,7 @@ from pipeline.report.words import compact, count, lasting, metric, size
 from pipeline.storage import Store
 from pipeline.tokens.tokenizer import entries_of
 from pipeline.train.estimate import LIBRARIES, Estimate, Machine, estimate
+from pipeline.train.fp8 import check_kind
 from pipeline.train.prices import Prices
 from pipeline.workflow.artifact import Manifest, manifests, read_manifest
 
@@ -92,9 +93,12 @@ class Forecast:
         return None if amount is None else {"amount": round(amount, 6), "currency": prices.currency}
 
     def check(self) -> None:
-        """Raise RequestError for a run that cannot fit, whatever passes through the model; warn of one that is likely not to."""
+        """Raise RequestError for a run that cannot fit, whatever passes through the model, or whose products the machine does not make;
+        warn of one that is likely not to fit."""
         if self.machine is None:
             return
+        if self.recipe.update.precision == "fp8":
+            check_kind(self.machine.kind)
         found = self.estimate(self.recipe.compute)
         if (needed := _states(found, self.machine)) > self.machine.memory:
             raise RequestError(

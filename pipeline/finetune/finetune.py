@@ -122,6 +122,8 @@ class Finetune(Step[Checkpoint]):
             raise RequestError(f"update.optimizer is {type(self.update.optimizer).__name__}, which is for pretraining: use adamw")
         if self.engines.sequence_parallel > 1:
             raise RequestError(f"sequence_parallel is {self.engines.sequence_parallel}, which is for pretraining: use 1")
+        if self.update.precision == "fp8":
+            raise RequestError("update.precision is fp8, which is for pretraining: use bf16")
 
     def check_input(self, needed: Step[Any], facts: Facts) -> None:
         if self.validation is None and needed.address == self.windows.address and not facts["dropped"].get("held-out"):

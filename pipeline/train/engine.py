@@ -17,6 +17,9 @@ if TYPE_CHECKING:  # a recipe is read without loading torch
     from torch import Tensor, nn, optim
 
 Precision = Literal["fp32", "bf16"]
+"""Of weights in files."""
+Products = Literal["fp32", "bf16", "fp8"]
+"""Of the products of matrices in training; fp8: those of hidden layers, and the others in bf16 (see `fp8.py`)."""
 
 
 class Optimizer(ABC):
@@ -61,7 +64,7 @@ class Update:
     optimizer: Optimizer = AdamW()
     clip: float = 1.0
     """Greatest global gradient norm; 0 turns clipping off."""
-    precision: Precision = "fp32"
+    precision: Products = "fp32"
 
 
 class Resumable(Protocol):

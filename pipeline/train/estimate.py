@@ -13,8 +13,8 @@ from typing import Literal
 from pipeline.train.pretrain import Pretrain
 from pipeline.workflow.artifact import Manifest
 
-WIDE, NARROW = 4, {"fp32": 4, "bf16": 2}
-"""Bytes of a number."""
+WIDE, NARROW = 4, {"fp32": 4, "bf16": 2, "fp8": 2}
+"""Bytes of a number; under fp8, what is kept is in bf16."""
 BACKWARD = 1.5
 """What passes through a backward pass beside what was kept for it, as a factor: measured."""
 LIBRARIES = 560_000_000

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.train.engine import Precision
+from pipeline.train.engine import Products
 
 if TYPE_CHECKING:
     import torch
@@ -33,11 +33,12 @@ class Peak:
     """The device's name, as its driver has it."""
 
 
-def peak(device: "torch.device", precision: Precision) -> Peak:
-    """The data sheet's figure where it is known, else the best of a few products of square matrices."""
+def peak(device: "torch.device", precision: Products) -> Peak:
+    """The data sheet's figure where it is known, else the best of a few products of square matrices; for fp8, that of bf16, so that
+    figures compare."""
 
     name = name_of(device)
-    if device.type == "cuda" and precision == "bf16":
+    if device.type == "cuda" and precision != "fp32":
         for part, flops in DENSE_BF16.items():
             if part in name:
                 return Peak(flops, f"data sheet of {name}, dense bf16", name)
@@ -51,11 +52,11 @@ def name_of(device: "torch.device") -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def _measured(device: "torch.device", precision: Precision) -> float:
+def _measured(device: "torch.device", precision: Products) -> float:
     import torch
 
     width = MATRIX[device.type]
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    kind = torch.bfloat16 if precision != "fp32" else torch.float32
     left, right = torch.ones(width, width, dtype=kind, device=device), torch.ones(width, width, dtype=kind, device=device)
     best, until = 0.0, time.perf_counter() + SECONDS
     while best == 0.0 or time.perf_counter() < until:

@@ -1,6 +1,6 @@
 """The plain PyTorch engine: the oracle that every other engine is compared with.
 
-Every member holds the whole model. Weights and moments are in fp32; with bf16, only the matrix products are narrower.
+Every member holds the whole model. Weights and moments are in fp32; with bf16 and fp8, only the matrix products are narrower.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.train.engine import Engine, Holding, Update
+from pipeline.train.fp8 import multiply_in_fp8
 from pipeline.train.state import copied_parts, load_parts, save_parts, whole_parts
 from pipeline.workflow.fingerprint import later
 from pipeline.workflow.step import Member
@@ -48,6 +49,8 @@ class PlainEngine:
     def __init__(self, model: "nn.Module", update: Update, accumulation: int, member: Member) -> None:
         self.device = own_device()
         self.model = model.to(self.device)
+        if update.precision == "fp8":
+            multiply_in_fp8(self.model, self.device)
         self.update, self.accumulation, self.member = update, accumulation, member
         self.optimizer = update.optimizer.build(self.model)
 
@@ -97,7 +100,7 @@ class PlainEngine:
     def _precision(self) -> AbstractContextManager[Any]:
         import torch
 
-        return torch.autocast(self.device.type, torch.bfloat16) if self.update.precision == "bf16" else nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16) if self.update.precision != "fp32" else nullcontext()
 
 
 def own_device() -> "torch.device":

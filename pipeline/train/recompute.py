@@ -12,13 +12,13 @@ def recompute_layers(model: "nn.Module") -> None:
     """Keep the input of each layer alone. Values and gradients stay what they are, bit for bit where the device repeats itself."""
     from torch.utils.checkpoint import checkpoint
 
-    for layer in _layers(model):
+    for layer in layers_of(model):
         layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
 
-def _layers(module: "nn.Module") -> Iterator["nn.Module"]:
-    """The members of the outermost lists of a model."""
+def layers_of(module: "nn.Module") -> Iterator["nn.Module"]:
+    """The layers of a model: the members of its outermost lists."""
     from torch import nn
 
     for child in module.children():
-        yield from child if isinstance(child, nn.ModuleList) else _layers(child)
+        yield from child if isinstance(child, nn.ModuleList) else layers_of(child)

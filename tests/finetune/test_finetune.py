@@ -161,6 +161,8 @@ def test_where_no_example_comes_to_be_held_out_that_is_told_before_anything_is_t
 def test_an_optimizer_for_models_that_are_trained_from_the_start_is_refused(family: Family, labelled: Path) -> None:
     with pytest.raises(RequestError, match=r"^update\.optimizer is Muon, which is for pretraining: use adamw"):
         finetune(family(SMALL), labelled, update=Update(optimizer=Muon()))
+    with pytest.raises(RequestError, match=r"^update\.precision is fp8, which is for pretraining: use bf16"):
+        finetune(family(SMALL), labelled, update=Update(precision="fp8"))
 
 
 def test_workers_that_share_each_window_are_refused(family: Family, labelled: Path) -> None:

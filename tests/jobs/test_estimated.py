@@ -55,6 +55,13 @@ def test_what_fits_nowhere_is_refused_in_favour_of_a_smaller_model(folder: Path)
     assert refused.error.endswith("use a smaller model, or more memory")
 
 
+def test_products_that_the_machine_does_not_make_are_refused_before_anything_is_built(folder: Path) -> None:
+    refused = job("pretrain", "tiny", "--sources", "text.txt", "--update.precision", "fp8", "--cluster", "none", folder=folder)
+    assert refused.code == 2
+    assert "a cpu has no products in fp8: use bf16" in refused.error
+    assert not (folder / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
