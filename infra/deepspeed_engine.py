@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from infra.zero_state import loading, optimizer_of, parts_of
 from pipeline.errors import RequestError
+from pipeline.train.compiled import whole_layers
 from pipeline.train.engine import Engine, Holding, Update
 from pipeline.train.fp8 import multiply_in_fp8
 from pipeline.train.plain import own_device
@@ -102,6 +103,8 @@ class DeepSpeedEngine:
                 _share_windows(model, member, slices)
             if update.precision != "fp32":  # as the plain engine does; DeepSpeed turns off an autocast that is set around it
                 model.forward = torch.autocast(self.device.type, torch.bfloat16)(model.forward)
+            for layer in whole_layers(model) if zero == 3 else ():  # their weights are brought together before the program begins
+                deepspeed.utils.set_z3_leaf_module(layer, True)
             self.engine, *_ = deepspeed.initialize(
                 model=model,
                 optimizer=update.optimizer.build(model),

@@ -14,6 +14,7 @@ from pipeline.errors import RequestError
 from pipeline.report.words import compact, count, lasting, metric, size
 from pipeline.storage import Store
 from pipeline.tokens.tokenizer import entries_of
+from pipeline.train.compiled import check_compiler
 from pipeline.train.estimate import LIBRARIES, Estimate, Machine, estimate
 from pipeline.train.fp8 import check_kind
 from pipeline.train.prices import Prices
@@ -99,6 +100,8 @@ class Forecast:
             return
         if self.recipe.update.precision == "fp8":
             check_kind(self.machine.kind)
+        if self.recipe.compute.compile:
+            check_compiler(self.machine.kind)
         found = self.estimate(self.recipe.compute)
         if (needed := _states(found, self.machine)) > self.machine.memory:
             raise RequestError(

@@ -68,6 +68,8 @@ class FinetuneRecipe:
         """The step that trains; raises RequestError for what cannot be read."""
         if not self.train:
             raise RequestError("--train is empty: name files of labelled examples")
+        if self.compute.compile:
+            raise RequestError("--compute.compile is True, which pretraining alone can: leave it out")
         checkpoint = checkpoint_step(self.checkpoint, store)
         train = self._examples(self.train)
         held_out = 0.0 if self.validation else self.held_out

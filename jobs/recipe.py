@@ -195,6 +195,8 @@ class Compute:
     """Steps between checkpoints to resume from."""
     recompute: bool = False
     """Compute the layers' activations once more in the backward pass instead of keeping them: less memory, about a third more time."""
+    compile: bool = False
+    """Let torch.compile make programs of the layers: a minute more at the start, and faster steps where a device waits for Python."""
     least_workers: int | None = None
     """Processes to go on with while the cluster has no room for all of them; None: it waits."""
     sequence_parallel: int = 1
@@ -306,6 +308,7 @@ class PretrainRecipe(CorpusRecipe):
             save_every=self.compute.save_every,
             least_workers=self.compute.least_workers,
             recompute=self.compute.recompute,
+            compile=self.compute.compile,
             keep_at=self.keep_at,
             prices=self.compute.price_list,
         )

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
+from infra.machine import this_machine
 from jobs.recipe import Compute, PretrainRecipe
 from pipeline.errors import RequestError
+from pipeline.train.compiled import check_compiler
 from pipeline.train.pretrain import Pretrain
 
 STAGES: dict[str, Literal[0, 1, 2, 3]] = {"zero-0": 0, "zero-1": 1, "zero-2": 2, "zero-3": 3}
@@ -25,6 +27,8 @@ class Tuning:
     """Numbers of workers; none: as many as the recipe has."""
     recomputes: tuple[bool, ...] = (False,)
     """Whether layers are computed once more in the backward pass."""
+    compiles: tuple[bool, ...] = (False,)
+    """Whether torch.compile makes programs of the layers."""
     steps: int = 8
     """That are timed, of each."""
     write: str | None = None
@@ -32,7 +36,7 @@ class Tuning:
 
     def check(self) -> None:
         """Raise RequestError for what cannot be tried."""
-        for option, given in (("--engines", self.engines), ("--recomputes", self.recomputes)):
+        for option, given in (("--engines", self.engines), ("--recomputes", self.recomputes), ("--compiles", self.compiles)):
             if not given:
                 raise RequestError(f"{option} is empty: name what to try, or leave it out")
         if unknown := [name for name in self.engines if name not in ENGINES]:
@@ -60,14 +64,15 @@ class Layout:
         return (
             f"--compute.engine {engine} --compute.workers {self.compute.workers} --compute.micro-batch {self.compute.micro_batch}"
             f"{f' --compute.sequence-parallel {slices}' if (slices := self.compute.sequence_parallel) > 1 else ''}"
-            f"{' --compute.recompute' if self.compute.recompute else ''}"
+            f"{' --compute.recompute' if self.compute.recompute else ''}{' --compute.compile' if self.compute.compile else ''}"
         )
 
 
 def layouts(recipe: PretrainRecipe, tuning: Tuning) -> Iterator[Layout]:
     """All combinations, each once; those that cannot be run say why."""
     seen = set[Compute]()
-    for engine, workers, recompute in product(tuning.engines, tuning.gangs or (recipe.compute.workers,), tuning.recomputes):
+    gangs = tuning.gangs or (recipe.compute.workers,)
+    for engine, workers, recompute, compiled in product(tuning.engines, gangs, tuning.recomputes, tuning.compiles):
         for micro_batch in sorted(set(tuning.micro_batches or _shares(recipe.batch * recipe.compute.sequence_parallel // workers))):
             compute = replace(
                 recipe.compute,
@@ -77,6 +82,7 @@ def layouts(recipe: PretrainRecipe, tuning: Tuning) -> Iterator[Layout]:
                 least_workers=None,
                 micro_batch=micro_batch,
                 recompute=recompute,
+                compile=compiled,
             )
             layout = _layout(recipe, compute)
             if layout.compute not in seen:
@@ -86,6 +92,8 @@ def layouts(recipe: PretrainRecipe, tuning: Tuning) -> Iterator[Layout]:
 
 def _layout(recipe: PretrainRecipe, compute: Compute) -> Layout:
     try:
+        if compute.compile and (machine := this_machine()) is not None:
+            check_compiler(machine.kind)
         training = replace(recipe, compute=compute).checkpoint
     except RequestError as problem:
         return Layout(compute, None, str(problem))

@@ -60,6 +60,8 @@ class Architecture(ABC):
     whole_windows: ClassVar[str | None] = "nobody has said how"
     """Why workers cannot hold a slice of a window's tokens each; None where they can: all that passes between tokens passes through
     `CausalAttention.mix`, and every token's loss counts alike."""
+    uncompiled: ClassVar[str | None] = None
+    """Why torch.compile can make no programs of its layers, where it cannot."""
     family: ClassVar[Family] = Family("decoder-only language model", "AutoModelForCausalLM", "text-generation")
 
     @abstractmethod

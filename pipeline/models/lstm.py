@@ -35,6 +35,7 @@ class Lstm(Architecture):
 
     layered: ClassVar[bool] = False
     whole_windows: ClassVar[str | None] = "each token waits for the state that the one before it leaves"
+    uncompiled: ClassVar[str | None] = "its layers are one function of torch's, and no Python"
     family: ClassVar[Family] = Family(
         "recurrent language model (LSTM)", "AutoModelForCausalLM", "text-generation", "pipeline.models.lstm_checkpoint"
     )

@@ -33,6 +33,7 @@ class Mixtral(Architecture):
     """
 
     whole_windows: ClassVar[str | None] = None
+    uncompiled: ClassVar[str | None] = "its experts get other numbers of tokens in every step, and each number would need a program"
     dim: int = 128
     """Width of the residual stream."""
     depth: int = 4

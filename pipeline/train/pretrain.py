@@ -24,6 +24,7 @@ from pipeline.train.attempts import Attempts
 from pipeline.train.branch import check_branch, check_kept, shared_steps
 from pipeline.train.card import Origin, model_card
 from pipeline.train.checkpoint import METRICS, MODEL, Checkpoint, Checkpoints, Earlier
+from pipeline.train.compiled import check_compiler, compile_layers
 from pipeline.train.economy import Economy
 from pipeline.train.engine import Engine, Engines, Update
 from pipeline.train.ledger import CHAIN, Ledger
@@ -102,6 +103,8 @@ class Pretrain(Step[Checkpoint]):
     """Steps between looks at the held-out loss; None for ten in a run."""
     recompute: bool = execution(False)
     """Whether the layers' activations are computed once more in the backward pass instead of kept: less memory, about a third more time."""
+    compile: bool = execution(False)
+    """Whether torch.compile makes programs of the layers, with the compiler of the machine that trains."""
     prices: Prices | None = execution(None)
     """What the run's devices cost, as far as anybody told."""
 
@@ -130,6 +133,8 @@ class Pretrain(Step[Checkpoint]):
             raise RequestError(
                 f"recompute is true, and a {type(self.model).__name__} has no layers to compute once more one by one: leave it out"
             )
+        if self.compile and self.model.uncompiled is not None:
+            raise RequestError(f"compile is true, and a {type(self.model).__name__} cannot be: {self.model.uncompiled}. Leave it out")
         if self.attend not in ("document", "window"):
             raise RequestError(f"attend is {self.attend!r}: use document or window")
         if not isinstance(self.objective, self.model.learns):
@@ -233,6 +238,9 @@ class Pretrain(Step[Checkpoint]):
 
         torch.manual_seed(self.seed)
         model = self.model.build(vocab_size, self.context)
+        if self.compile:
+            check_compiler("cuda" if torch.cuda.is_available() else "cpu")
+            compile_layers(model)
         if self.recompute:
             recompute_layers(model)
         weighed = isinstance(self.objective, NextToken) and self.objective.z_weight

@@ -10,6 +10,7 @@ from pipeline.objectives.base import Attend, Objective
 from pipeline.train.engine import Engines, Update
 from pipeline.train.pretrain import Pretrain
 from pipeline.workflow.artifact import Artifact
+from pipeline.workflow.fingerprint import later
 from pipeline.workflow.step import Context, Facts, Member, Step
 from pipeline.workflow.unit import Unit
 
@@ -38,6 +39,7 @@ class Trial(Step[Artifact]):
     workers: int
     micro_batch: int
     recompute: bool
+    compile: bool = later(False)
     steps: int
     machine: str
     """The name of the machine, on which the answer depends."""

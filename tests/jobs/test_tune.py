@@ -56,6 +56,16 @@ def test_workers_that_share_windows_are_tried_with_the_share_of_their_group() ->
     assert all(layout.training is not None and layout.words.endswith(" --compute.sequence-parallel 2") for layout in found)
 
 
+def test_compiled_layers_are_a_layout_of_their_own_where_there_is_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    tuning = Tuning(engines=("plain",), micro_batches=(8,), compiles=(False, True))
+    assert [(layout.compute.compile, layout.training is None) for layout in layouts(RECIPE, tuning)] == [(False, False), (True, False)]
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("CC", "no-such-compiler")
+    _, compiled = layouts(RECIPE, tuning)
+    assert "no compiler 'no-such-compiler'" in compiled.why
+    assert compiled.words.endswith(" --compute.compile")
+
+
 def test_without_numbers_a_quarter_half_and_all_of_the_share_are_tried() -> None:
     assert [layout.compute.micro_batch for layout in layouts(RECIPE, Tuning(engines=("zero-2",), gangs=(2,)))] == [1, 2, 4]
 
