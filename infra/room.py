@@ -4,17 +4,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from infra.ray_cluster import running_at
 
+def waits_for_room(address: str) -> bool:
+    """Whether anybody's tasks or gangs wait for a place on the cluster that runs at an address (see `running_at`).
 
-def waits_for_room(where: str) -> bool:
-    """Whether anybody's tasks or gangs wait for a place on the running cluster that `where` means; for one's own Ray, or none, nobody's do.
-
-    What is larger than the whole cluster does not count: it would wait for ever. Raises RequestError where the cluster cannot be reached.
+    What is larger than the whole cluster does not count: it would wait for ever.
     """
-    address = running_at(where)
-    if address is None:
-        return False
     from ray.autoscaler.v2.sdk import get_cluster_status
 
     status = get_cluster_status(address)

@@ -12,6 +12,7 @@ import pickle
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,15 +82,25 @@ def arrival() -> Callable[[Mapping[str, Any], bytes], bytes]:
         import sys
 
         os.environ.update(surroundings["environment"])
-        if surroundings["niceness"] > os.getpriority(os.PRIO_PROCESS, 0):
-            os.setpriority(os.PRIO_PROCESS, 0, surroundings["niceness"])
         if os.path.isdir(surroundings["folder"]):
             os.chdir(surroundings["folder"])
         sys.path[:] = [*surroundings["path"], *(place for place in sys.path if place not in surroundings["path"])]
+        from infra.worker import be_nice
+
+        be_nice(surroundings["niceness"])
         function, arguments = pickle.loads(payload)  # noqa: S301 - from the driver
         return pickle.dumps(function(*arguments))
 
     return arrive
+
+
+def be_nice(niceness: int) -> None:
+    """Give all threads of this process a niceness of at least so much. On Linux each has its own, and new ones have their maker's."""
+    threads = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["0"]
+    for thread in map(int, threads):
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            if os.getpriority(os.PRIO_PROCESS, thread) < niceness:
+                os.setpriority(os.PRIO_PROCESS, thread, niceness)
 
 
 def surroundings(environment: Mapping[str, str]) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from infra.ray_cluster import starts_own
+from infra.ray_cluster import running_at, starts_own
 from infra.room import waits_for_room
-from infra.worker import Answer, answered, threads
+from infra.worker import Answer, answered, be_nice, threads
 from jobs.command import Options
 from jobs.launch import carry_out
 from pipeline.errors import RequestError, RunError
@@ -88,10 +88,11 @@ def sweep(job: str, targets: Sequence[Step[Any]], options: Options, at_once: int
     """
     cores = max(1, (options.workers or os.cpu_count() or 1) // at_once)
     own = replace(options, workers=cores) if starts_own(options.cluster) else options
-    waiting, running, held = list(reversed(targets)), list[Child](), False
+    address, held = running_at(options.cluster), False
+    waiting, running = list(reversed(targets)), list[Child]()
     try:
         while waiting or running:
-            while waiting and len(running) < at_once and not (held := _gives_way(options.cluster, held)):
+            while waiting and len(running) < at_once and not (held := _gives_way(address, held)):
                 running.append(_started(job, waiting.pop(), own, cores))
             ended = wait([child.mouth for child in running], LOOK_SECONDS if held else None)
             for child in [child for child in running if child.mouth in ended]:
@@ -103,9 +104,9 @@ def sweep(job: str, targets: Sequence[Step[Any]], options: Options, at_once: int
             child.end()
 
 
-def _gives_way(where: str, before: bool) -> bool:
-    """Whether the next run is not to begin yet."""
-    now = waits_for_room(where)
+def _gives_way(address: str | None, before: bool) -> bool:
+    """Whether the next run is not to begin yet; on a Ray of its own, or none, it is."""
+    now = address is not None and waits_for_room(address)
     if now and not before:
         log.warning("other work waits for room on the cluster: the next run begins when it has its place")
     return now
@@ -123,7 +124,7 @@ def _started(job: str, target: Step[Any], options: Options, cores: int) -> Child
 
 def _build(said: Connection, job: str, target: Step[Any], options: Options, cores: int) -> None:
     os.environ |= threads(cores)
-    os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    be_nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears it, and ends this process
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_end_with_parent, args=(os.getpid(),), name="parent", daemon=True).start()
