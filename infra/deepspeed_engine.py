@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from infra.zero_state import loading, optimizer_of, parts_of
 from pipeline.errors import RequestError
@@ -36,6 +36,7 @@ from pipeline.workflow.step import Member
 if TYPE_CHECKING:  # a recipe is read without loading torch
     from torch import Tensor, nn
 
+Offload = Literal["none", "cpu"]
 STAGES = (0, 1, 2, 3)
 BUCKET = 50_000_000  # elements that are exchanged at once: 200 MB in fp32, where DeepSpeed by itself sets 2 GB aside
 
@@ -47,10 +48,16 @@ class DeepSpeedEngines:
     zero: Literal[0, 1, 2, 3] = 1
     sequence_parallel: int = later(1)
     """Neighbouring members who share each window."""
+    offload: Offload = later("none")
+    """Where that is held which the stage shares out of the optimizer's state, and at stage 3 the weights: cpu is the machine's memory."""
 
     def __post_init__(self) -> None:
         if self.zero not in STAGES:
             raise RequestError(f"zero is {self.zero!r}: use 0, 1, 2 or 3")
+        if self.offload not in get_args(Offload):
+            raise RequestError(f"offload is {self.offload!r}: use none or cpu")
+        if self.offload != "none" and self.zero == 0:
+            raise RequestError(f"offload is {self.offload}, and zero 0 shares nothing out that could be held elsewhere: use zero 1, 2 or 3")
 
     def check(self, update: Update) -> None:
         """From stage 1 on, a member updates flat stretches of the weights, which begin and end anywhere in them."""
@@ -75,17 +82,25 @@ class DeepSpeedEngines:
             held = replace(held, gradients=share, exchange=2 * bucket)
         if self.zero == 3:
             held = replace(held, weights=2 * share, exchange=parameters + 4 * bucket)
-        return held
+        return held if self.offload == "none" else self._offloaded(held, share)
+
+    def _offloaded(self, held: Holding, share: int) -> Holding:
+        """The second copy of the weights, its gradients and moments are in the machine's memory; at stage 3 all of a share."""
+        if self.zero == 3:
+            return replace(held, weights=0, gradients=0, moments=0, host=5 * share)
+        return replace(held, weights=held.weights - share, moments=0, host=4 * share)
 
     def start(self, model: "nn.Module", update: Update, accumulation: int, member: Member) -> Engine:
-        return DeepSpeedEngine(model, update, accumulation, member, self.zero, self.sequence_parallel)
+        return DeepSpeedEngine(model, update, accumulation, member, self)
 
 
 class DeepSpeedEngine:
     """A model in training under DeepSpeed."""
 
-    def __init__(self, model: "nn.Module", update: Update, accumulation: int, member: Member, zero: int, slices: int) -> None:
+    def __init__(self, model: "nn.Module", update: Update, accumulation: int, member: Member, engines: DeepSpeedEngines) -> None:
         import torch
+
+        zero = engines.zero
 
         self.device = own_device()
         if self.device.type == "cpu":
@@ -99,8 +114,8 @@ class DeepSpeedEngine:
             model.to(self.device)
             if update.precision == "fp8":
                 multiply_in_fp8(model, self.device)
-            if slices > 1:
-                _share_windows(model, member, slices)
+            if engines.sequence_parallel > 1:
+                _share_windows(model, member, engines.sequence_parallel)
             if update.precision != "fp32":  # as the plain engine does; DeepSpeed turns off an autocast that is set around it
                 model.forward = torch.autocast(self.device.type, torch.bfloat16)(model.forward)
             for layer in whole_layers(model) if zero == 3 else ():  # their weights are brought together before the program begins
@@ -108,7 +123,7 @@ class DeepSpeedEngine:
             self.engine, *_ = deepspeed.initialize(
                 model=model,
                 optimizer=update.optimizer.build(model),
-                config=_config(update, accumulation, member.size, zero),
+                config=_config(update, accumulation, member.size, engines, self.device.type),
                 dist_init_required=False,
             )
         # said at every exchange, and for DeepSpeed to follow
@@ -196,15 +211,22 @@ class DeepSpeedEngine:
                     yield name, parameter.detach().float().cpu().clone().contiguous()
 
 
-def _config(update: Update, accumulation: int, size: int, zero: int) -> dict[str, Any]:
+def _config(update: Update, accumulation: int, size: int, engines: DeepSpeedEngines, device: str) -> dict[str, Any]:
     """DeepSpeed's configuration. Micro-batches are counted by the caller, so their size here is only a number that must be there."""
+    zero = engines.zero
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": accumulation,
         "train_batch_size": accumulation * size,
         "gradient_clipping": update.clip if zero else 0.0,
-        "zero_optimization": {"stage": zero, "reduce_bucket_size": BUCKET, "allgather_bucket_size": BUCKET},
+        "zero_optimization": {
+            "stage": zero,
+            "reduce_bucket_size": BUCKET,
+            "allgather_bucket_size": BUCKET,
+            **_held_elsewhere(engines, device),
+        },
         "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,  # PyTorch's own takes its steps on a CPU as well, and nothing is compiled for it
         "steps_per_print": sys.maxsize,
     }
 
@@ -215,6 +237,14 @@ def _share_windows(model: "nn.Module", member: Member, slices: int) -> None:
     from pipeline.train.exchange import Slice, share_windows
 
     share_windows(model, Slice.of(member, slices), exchanged)
+
+
+def _held_elsewhere(engines: DeepSpeedEngines, device: str) -> dict[str, Any]:
+    """What of the configuration says where states are held. Only an accelerator gains from memory that stays in its place."""
+    if engines.offload == "none":
+        return {}
+    place = {"device": engines.offload, "pin_memory": device == "cuda"}
+    return {"offload_optimizer": place, **({"offload_param": place} if engines.zero == 3 else {})}
 
 
 def _join_group(member: Member, kind: str) -> None:

@@ -108,7 +108,7 @@ class Forecast:
                 f"weights, gradients and optimizer take {count(needed)} bytes ({size(needed)}) of {_place(self.machine)}, which has"
                 f" {count(self.machine.memory)} ({size(self.machine.memory)}): use {' or '.join(self._remedies(self.machine))}"
             )
-        if (likely := _sharing(found, self.machine) * (found.memory.peak + LIBRARIES)) > self.machine.free:
+        if (likely := _sharing(found, self.machine) * (found.memory.peak + LIBRARIES + _host(found, self.machine))) > self.machine.free:
             log.warning(
                 "training will take about %s of %s, which has %s to spare now: a smaller --compute.micro-batch, or a higher --compute.zero,"
                 " takes less",
@@ -121,7 +121,7 @@ class Forecast:
         sharded = "--compute.engine deepspeed --compute.zero" if compute.engine == "plain" else "--compute.zero"
         ways = {
             **{f"{sharded} {zero}": replace(compute, engine="deepspeed", zero=zero) for zero in (2, 3)},
-            "--compute.engine plain": replace(compute, engine="plain"),
+            "--compute.engine plain": replace(compute, engine="plain", offload="none"),
             f"--compute.workers 1{' --compute.sequence-parallel 1' if compute.sequence_parallel > 1 else ''}": replace(
                 compute, workers=1, sequence_parallel=1
             ),
@@ -159,12 +159,17 @@ def _vocabulary(recipe: PretrainRecipe, store: Store) -> int:
 
 def _states(found: Estimate, machine: Machine) -> int:
     """Bytes of the machine's memory, or of a device's, that are taken from the first step to the last."""
-    return _sharing(found, machine) * found.memory.states
+    return _sharing(found, machine) * (found.memory.states + _host(found, machine))
 
 
 def _sharing(found: Estimate, machine: Machine) -> int:
     """Workers that share a memory: all of them that of the machine's processors, and each has an accelerator of its own."""
     return found.workers if machine.kind == "cpu" else 1
+
+
+def _host(found: Estimate, machine: Machine) -> int:
+    """Bytes that a worker holds in the machine's memory, where that is the one which is asked about."""
+    return found.memory.host if machine.kind == "cpu" else 0
 
 
 def _place(machine: Machine) -> str:
@@ -178,6 +183,7 @@ def show_estimate(found: Mapping[str, Any]) -> str:
     lines = [
         f"training: {compact(found['parameters'])} parameters, {compact(found['tokens'])} tokens, {found['flops']:.2g} FLOPs",
         f"memory:   about {size(memory['peak'])} a worker ({parts}), and {size(memory['libraries'])} of libraries on a CPU",
+        *([f"offload:  {size(memory['host'])} a worker of the machine's memory beside that"] if memory["host"] else ()),
         "pace:     unknown before the first run of such a model on such a device in this root"
         if pace is None
         else f"pace:     about {compact(pace)} tokens/s, so {lasting(found['seconds'])} (as {found['as_in']} had it)",

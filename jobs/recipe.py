@@ -189,6 +189,8 @@ class Compute:
     engine: Literal["deepspeed", "plain"] = "deepspeed"
     zero: Literal[0, 1, 2, 3] = 1
     """DeepSpeed's ZeRO stage."""
+    offload: Literal["none", "cpu"] = "none"
+    """Where DeepSpeed holds the optimizer's state, and at stage 3 the weights: none, with the model; cpu, in the machine's memory."""
     micro_batch: int = 8
     """Windows that one process takes at once."""
     save_every: int = 200
@@ -212,10 +214,12 @@ class Compute:
 def engines_of(compute: Compute) -> Any:
     """What a training gang computes with."""
     if compute.engine == "plain":
+        if compute.offload != "none":
+            raise RequestError(f"--compute.offload is {compute.offload}, which DeepSpeed alone can: use --compute.engine deepspeed")
         return PlainEngines(sequence_parallel=compute.sequence_parallel)
     from infra.deepspeed_engine import DeepSpeedEngines
 
-    return DeepSpeedEngines(zero=compute.zero, sequence_parallel=compute.sequence_parallel)
+    return DeepSpeedEngines(zero=compute.zero, offload=compute.offload, sequence_parallel=compute.sequence_parallel)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,8 @@ class Layout:
     def words(self) -> str:
         """The options that ask for it."""
         engine = f"deepspeed --compute.zero {self.compute.zero}" if self.compute.engine == "deepspeed" else self.compute.engine
+        if self.compute.offload != "none":
+            engine += f" --compute.offload {self.compute.offload}"
         return (
             f"--compute.engine {engine} --compute.workers {self.compute.workers} --compute.micro-batch {self.compute.micro_batch}"
             f"{f' --compute.sequence-parallel {slices}' if (slices := self.compute.sequence_parallel) > 1 else ''}"

@@ -113,6 +113,8 @@ class Holding:
     moments: int
     exchange: int
     """What is set aside for what the members send each other, at most."""
+    host: int = 0
+    """Held in the machine's memory in place of the device's, and in none of the others."""
 
 
 class Engines(Protocol):

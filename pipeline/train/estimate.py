@@ -46,6 +46,8 @@ class Memory:
     exchange: int
     activations: int
     logits: int
+    host: int = 0
+    """What is held in the machine's memory in place of the device's; a CPU has no other."""
 
     @property
     def states(self) -> int:
@@ -116,6 +118,7 @@ def memory_of(step: Pretrain, vocabulary: int) -> Memory:
         exchange=held.exchange * WIDE,
         activations=round(BACKWARD * step.rows(step.workers) * passed),
         logits=round(kept.once * WIDE),
+        host=held.host * WIDE,
     )
 
 

@@ -23,6 +23,7 @@ from tests.train.meeting import leave, meeting
 from tests.train.tiny import Lone, pretrain
 
 ENGINES: dict[str, Engines] = {"plain": PlainEngines()} | {f"zero-{stage}": DeepSpeedEngines(zero=stage) for stage in STAGES}
+ENGINES |= {f"zero-{stage}-cpu": DeepSpeedEngines(zero=stage, offload="cpu") for stage in (1, 2, 3)}
 STEPS, SAVED, BATCH = 12, 5, 12
 PLAIN_STEP = Loop._step
 

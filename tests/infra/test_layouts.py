@@ -95,7 +95,18 @@ def test_a_run_goes_on_with_another_number_of_workers_under_every_engine(
         assert_same(metrics(folder / name), undisturbed)
 
 
-@pytest.mark.parametrize(("left", "opened"), [("plain", "zero-3"), ("zero-1", "plain"), ("zero-2", "zero-0"), ("zero-3", "zero-2")])
+@pytest.mark.parametrize(
+    ("left", "opened"),
+    [
+        ("plain", "zero-3"),
+        ("zero-1", "plain"),
+        ("zero-2", "zero-0"),
+        ("zero-3", "zero-2"),
+        ("zero-3-cpu", "plain"),
+        ("zero-2-cpu", "zero-2"),
+        ("zero-1", "zero-3-cpu"),
+    ],
+)
 def test_a_run_goes_on_under_another_engine(
     begun: dict[int, Path], undisturbed: list[dict[str, Any]], tmp_path: Path, left: str, opened: str
 ) -> None:

@@ -42,6 +42,14 @@ def test_each_stage_of_zero_takes_a_part_off_what_a_worker_holds() -> None:
     assert zero[3].states < zero[2].states < zero[1].states < zero[0].states
 
 
+@pytest.mark.parametrize("zero", [1, 2, 3])
+def test_offload_takes_states_off_the_device_and_says_what_it_puts_into_the_memory_of_the_machine(zero: Any) -> None:
+    kept, offloaded = (memory(DeepSpeedEngines(zero=zero, offload=place)) for place in ("none", "cpu"))
+    assert kept.host == offloaded.optimizer == 0
+    assert offloaded.states <= kept.states - kept.optimizer
+    assert offloaded.states + offloaded.host >= kept.states
+
+
 @pytest.mark.parametrize("engines", [DeepSpeedEngines(zero=stage) for stage in (1, 2, 3)])
 def test_a_larger_gang_holds_less_in_each_worker(engines: Engines) -> None:
     assert memory(engines, workers=4).states < memory(engines, workers=2).states < memory(engines, workers=1).states
