@@ -129,7 +129,11 @@ class Forecast:
         return [words for words, way in ways.items() if self._fits(way, machine)] or ["a smaller model, or more memory"]
 
     def _fits(self, compute: Compute, machine: Machine) -> bool:
-        return _states(self.estimate(compute), machine) <= machine.memory
+        try:
+            found = self.estimate(compute)
+        except RequestError:  # this training cannot be run so
+            return False
+        return _states(found, machine) <= machine.memory
 
 
 def machine_of(cluster: str) -> Machine | None:

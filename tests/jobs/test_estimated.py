@@ -49,6 +49,13 @@ def test_workers_that_share_windows_are_told_what_would_fit_too(folder: Path) ->
     assert shared["memory"]["activations"] < alone["memory"]["activations"]
 
 
+def test_a_way_that_the_optimizer_does_not_go_is_no_remedy(folder: Path) -> None:
+    muon = ("--update.optimizer", "muon", "--compute.engine", "plain")
+    refused = job("pretrain", "--sources", "text.txt", *HUGE, *muon, "--device-memory", "80", folder=folder)
+    assert refused.code == 2
+    assert refused.error.endswith("use a smaller model, or more memory")
+
+
 def test_what_fits_nowhere_is_refused_in_favour_of_a_smaller_model(folder: Path) -> None:
     refused = job("pretrain", "--sources", "text.txt", *HUGE, "--device-memory", "8", folder=folder)
     assert refused.code == 2
