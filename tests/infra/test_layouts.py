@@ -1,9 +1,6 @@
 """A run that a gang of one size began goes on with a gang of another, under every engine; and from one engine to another."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -15,36 +12,20 @@ from pipeline.train.plain import PlainEngines
 from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 from tests.infra.layouts import ENGINES, begin, go_on, recipe, train
+from tests.infra.members import run_members
 from tests.train.tiny import Lone, tokens
 
 pytestmark = pytest.mark.slow
-PROJECT = Path(__file__).parents[2]
-VARIABLES = {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 CHANGES = [(before, after) for before in (1, 2, 3) for after in (1, 2, 3) if before != after and 1 in (before, after)]
 
 
 def gang(act: str, size: int, folder: Path) -> None:
-    """Let a gang do the same in the roots of all engines. One that hangs is ended by the time that it has."""
+    """Let a gang do the same in the roots of all engines."""
     if size == 1:
         for name, engines in ENGINES.items():
             {"begin": begin, "go-on": go_on}[act](folder / name, engines, Lone())
         return
-    members = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.infra.layouts", act, str(rank), str(size), str(folder)],
-            cwd=PROJECT,
-            env={**os.environ, **VARIABLES},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(size)
-    ]
-    try:
-        ended = [(member.communicate(timeout=300)[1], member.returncode) for member in members]
-    finally:
-        for member in members:
-            member.kill()
-    assert [code for _, code in ended] == [0] * size, [words[-1000:] for words, _ in ended]
+    run_members(size, "tests.infra.layouts", lambda rank: [act, str(rank), str(size), str(folder)])
 
 
 @pytest.fixture(scope="module")

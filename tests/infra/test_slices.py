@@ -1,9 +1,6 @@
 """Neighbours that share windows train as one worker does, under every engine; and runs go on with more or fewer of them."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -18,34 +15,20 @@ from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 from tests.contracts.test_architectures import ARCHITECTURES
 from tests.infra import layouts
+from tests.infra.members import run_members
 from tests.infra.slices import ACTS, CASES, recipe, train
-from tests.infra.test_layouts import PROJECT, VARIABLES, assert_same, metrics
+from tests.infra.test_layouts import assert_same, metrics
 from tests.train.tiny import Lone, pretrain, tokens
 
 SLICED = [(case, name) for case, each in CASES.items() for name in each.engines]
 
 
 def gang(act: str, size: int, slices: int, folder: Path) -> None:
-    """Let a gang do the same in the roots of all engines. One that hangs is ended by the time that it has."""
+    """Let a gang do the same in the roots of all engines."""
     if size == 1:
         ACTS[act](folder, 1, Lone())
         return
-    members = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.infra.slices", act, str(rank), str(size), str(slices), str(folder)],
-            cwd=PROJECT,
-            env={**os.environ, **VARIABLES},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(size)
-    ]
-    try:
-        ended = [(member.communicate(timeout=300)[1], member.returncode) for member in members]
-    finally:
-        for member in members:
-            member.kill()
-    assert [code for _, code in ended] == [0] * size, [words[-1000:] for words, _ in ended]
+    run_members(size, "tests.infra.slices", lambda rank: [act, str(rank), str(size), str(slices), str(folder)])
 
 
 @pytest.fixture(scope="module")
