@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -28,6 +28,9 @@ from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 from pipeline.workflow.step import Step
 from pipeline.workflow.unit import open_artifact
+
+if TYPE_CHECKING:
+    from infra.ray_executor import RayExecutor
 
 settings.register_profile("millrace", deadline=None)  # machines are shared: a slow example proves nothing
 settings.load_profile("millrace")
@@ -125,6 +128,17 @@ def ray_cluster() -> Iterator[RunningRay]:
         with suppress(ProcessLookupError):
             os.killpg(head.pid, signal.SIGKILL)
         head.wait()
+
+
+@pytest.fixture(scope="session")
+def executor(ray_cluster: RunningRay) -> "Iterator[RayExecutor]":
+    """This process connected to the Ray of all tests, to which it can be connected once."""
+    from infra.ray_cluster import cluster
+    from infra.ray_executor import RayExecutor
+
+    with cluster(ray_cluster.address) as connected:
+        assert isinstance(connected, RayExecutor)
+        yield connected
 
 
 def _when_up(head: "subprocess.Popen[bytes]", output: Path) -> RunningRay:

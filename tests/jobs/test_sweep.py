@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from infra import ray_cluster as ray_cluster_module
-from infra.ray_cluster import cluster
 from infra.room import waits_for_room
 from jobs import sweep as sweeping
 from jobs.command import Options
@@ -45,16 +44,15 @@ def test_runs_begin_in_the_order_that_they_are_given_in(tmp_path: Path) -> None:
 @contextmanager
 def full(address: str) -> Iterator[None]:
     """The cluster with work on all of its cores, and more that waits for them."""
-    with cluster(address):
-        import ray
+    import ray
 
-        refs = [ray.remote(num_cpus=1)(lambda: time.sleep(600)).remote() for _ in range(4)]
-        try:
-            until(lambda: waits_for_room(address))
-            yield
-        finally:
-            for ref in refs:
-                ray.cancel(ref, force=True)
+    refs = [ray.remote(num_cpus=1)(lambda: time.sleep(600)).remote() for _ in range(4)]
+    try:
+        until(lambda: waits_for_room(address))
+        yield
+    finally:
+        for ref in refs:
+            ray.cancel(ref, force=True)
 
 
 def until(there: Any, seconds: float = 60.0) -> None:
@@ -64,6 +62,7 @@ def until(there: Any, seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.usefixtures("executor")
 def test_on_a_cluster_a_sweep_begins_when_nobody_waits_for_room_and_its_workers_have_the_least_priority(
     ray_cluster: RunningRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -81,28 +80,29 @@ def test_on_a_cluster_a_sweep_begins_when_nobody_waits_for_room_and_its_workers_
     assert told[0]["began"] > released
 
 
+@pytest.mark.usefixtures("executor")
 def test_what_is_larger_than_the_whole_cluster_holds_nobody_up(ray_cluster: RunningRay) -> None:
-    with cluster(ray_cluster.address):
-        import ray
-        from ray.autoscaler.v2.sdk import get_cluster_status
+    import ray
+    from ray.autoscaler.v2.sdk import get_cluster_status
 
-        ref = ray.remote(num_cpus=100)(lambda: time.sleep(600)).remote()
-        until(lambda: get_cluster_status(ray_cluster.address).resource_demands.ray_task_actor_demand)
-        assert not waits_for_room(ray_cluster.address)
-        ray.cancel(ref, force=True)
+    ref = ray.remote(num_cpus=100)(lambda: time.sleep(600)).remote()
+    until(lambda: get_cluster_status(ray_cluster.address).resource_demands.ray_task_actor_demand)
+    assert not waits_for_room(ray_cluster.address)
+    ray.cancel(ref, force=True)
+    until(lambda: not get_cluster_status(ray_cluster.address).resource_demands.ray_task_actor_demand)
 
 
+@pytest.mark.usefixtures("executor")
 def test_a_gang_that_waits_for_its_place_is_seen(ray_cluster: RunningRay) -> None:
-    with cluster(ray_cluster.address):
-        import ray
-        from ray.util.placement_group import placement_group, remove_placement_group
+    import ray
+    from ray.util.placement_group import placement_group, remove_placement_group
 
-        first, second = (placement_group([{"CPU": 1}] * 2) for _ in range(2))
-        ray.get(first.ready())
-        until(lambda: waits_for_room(ray_cluster.address))
-        remove_placement_group(second)
-        until(lambda: not waits_for_room(ray_cluster.address))
-        remove_placement_group(first)
+    first, second = (placement_group([{"CPU": 1}] * 2) for _ in range(2))
+    ray.get(first.ready())
+    until(lambda: waits_for_room(ray_cluster.address))
+    remove_placement_group(second)
+    until(lambda: not waits_for_room(ray_cluster.address))
+    remove_placement_group(first)
 
 
 def test_a_sweep_on_a_cluster_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
