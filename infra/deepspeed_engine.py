@@ -100,8 +100,6 @@ class DeepSpeedEngine:
     def __init__(self, model: "nn.Module", update: Update, accumulation: int, member: Member, engines: DeepSpeedEngines) -> None:
         import torch
 
-        zero = engines.zero
-
         self.device = own_device()
         if self.device.type == "cpu":
             os.environ["DS_ACCELERATOR"] = "cpu"
@@ -118,7 +116,7 @@ class DeepSpeedEngine:
                 _share_windows(model, member, engines.sequence_parallel)
             if update.precision != "fp32":  # as the plain engine does; DeepSpeed turns off an autocast that is set around it
                 model.forward = torch.autocast(self.device.type, torch.bfloat16)(model.forward)
-            for layer in whole_layers(model) if zero == 3 else ():  # their weights are brought together before the program begins
+            for layer in whole_layers(model) if engines.zero == 3 else ():  # their weights are brought together before the program begins
                 deepspeed.utils.set_z3_leaf_module(layer, True)
             self.engine, *_ = deepspeed.initialize(
                 model=model,
@@ -128,7 +126,7 @@ class DeepSpeedEngine:
             )
         # said at every exchange, and for DeepSpeed to follow
         warnings.filterwarnings("ignore", message=r".torch\.distributed\.\w+. is deprecated", category=FutureWarning)
-        self.update, self.zero = update, zero
+        self.update, self.zero = update, engines.zero
         self.open_micro_step = False
 
     def loss(self, *inputs: "Tensor") -> "Tensor":

@@ -198,7 +198,7 @@ class Compute:
     recompute: bool = False
     """Compute the layers' activations once more in the backward pass instead of keeping them: less memory, about a third more time."""
     compile: bool = False
-    """Let torch.compile make programs of the layers: a minute more at the start, and faster steps where a device waits for Python."""
+    """Let torch.compile make programs of the layers: up to a minute more at the start."""
     least_workers: int | None = None
     """Processes to go on with while the cluster has no room for all of them; None: it waits."""
     sequence_parallel: int = 1

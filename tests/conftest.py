@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -94,6 +95,14 @@ def build(store: Store) -> Callable[[Step[Any]], Any]:
         return open_artifact(store, step)
 
     return build_step
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """For a Ray of a test's own, whose sockets need a short path."""
+    made = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
 
 
 @dataclass(frozen=True)

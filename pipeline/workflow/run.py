@@ -5,6 +5,7 @@ import logging
 import platform
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,6 +51,7 @@ def run(
             decision.step.check()
     if any(decision.build for decision in decisions):
         store.check_writable()
+    readers = _readers([decision.step for decision in decisions if decision.build])
     built, skipped, known = [], [], dict[str, Decision]()
     for planned in decisions:
         step = planned.step
@@ -63,10 +65,18 @@ def run(
             skipped.append(step.address)
             tell(listeners, Skipped(step, manifest))
         known[step.address] = Decision(step, False, decision.reason, manifest)
-        for other in decisions:
-            if other.build and step.address in {needed.address for needed in other.step.inputs.values()}:
-                other.step.check_input(step, manifest.facts)
+        for reader in readers[step.address]:
+            reader.check_input(step, manifest.facts)
     return Outcome(tuple(built), tuple(skipped), {address: _manifest(decision) for address, decision in known.items()})
+
+
+def _readers(steps: Sequence[Step[Any]]) -> Mapping[str, Sequence[Step[Any]]]:
+    """Those of the steps that read an artifact, each once, by its address."""
+    found = defaultdict[str, list[Step[Any]]](list)
+    for step in steps:
+        for address in dict.fromkeys(needed.address for needed in step.inputs.values()):
+            found[address].append(step)
+    return found
 
 
 def _manifest(decision: Decision) -> Manifest:

@@ -2,13 +2,9 @@
 
 import json
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
@@ -31,7 +27,6 @@ from pipeline.models.lstm import Lstm
 from pipeline.models.mixtral import Mixtral
 from pipeline.models.t5 import T5
 from pipeline.storage import open_store
-from pipeline.train.plain import PlainEngine
 from pipeline.train.saves import FAILED
 from pipeline.train.stepwise import LOOKING
 from pipeline.train.watch import PASSED, Watch
@@ -45,12 +40,12 @@ from tests.finetune.dialogues import ALPACA, LONG, drawn, written
 from tests.finetune.members import SAVED, elastic
 from tests.finetune.recipes import finetune
 from tests.finetune.stopping import whole_and_stopped
-from tests.train.test_saves import before_storing, full, refuse
+from tests.train.processes import run_members
+from tests.train.test_saves import full, refuse, slow_first_save
 from tests.train.tiny import weights_of
 
 SMALL = Llama(dim=32, depth=2, heads=2)
 TEXT = "The old goat sang over the wall."
-VARIABLES = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 
 
 def built(step: Finetune, root: Path) -> Any:
@@ -173,23 +168,7 @@ def test_addresses_are_those_of_runs_that_had_no_watch(family: Family, labelled:
 def test_training_goes_on_while_a_save_is_under_way(
     family: Family, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[int] = []
-    at_save: dict[str, int] = {}
-    released, plain_step = Event(), PlainEngine.step
-
-    def slow(path: str) -> None:
-        if "/step-00000005/" in path:
-            assert released.wait(60)
-        at_save.setdefault(path.split("/step-")[1][:8], len(taken))
-
-    def step(engine: PlainEngine, rate: float) -> float:
-        taken.append(1)
-        if len(taken) == 10:
-            released.set()
-        return plain_step(engine, rate)
-
-    before_storing(monkeypatch, slow)
-    monkeypatch.setattr(PlainEngine, "step", step)
+    at_save = slow_first_save(monkeypatch)
     built(finetune(family(SMALL), labelled, epochs=1, save_every=5), tmp_path)
     assert at_save["00000005"] == 10, "five steps were trained while the first save stood still"
 
@@ -282,19 +261,7 @@ def test_a_run_that_a_gang_of_two_began_goes_on_with_one_member(
     checkpoint, store = family(SMALL), open_store(str(tmp_path / "root"))
     step = elastic(checkpoint, labelled, 2)
     run(list(step.inputs.values()), store, InlineExecutor())
-    command = [sys.executable, "-m", "tests.finetune.members"]
-    members = [
-        subprocess.Popen(
-            [*command, str(rank), "2", str(tmp_path), str(checkpoint), str(labelled)],
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, **VARIABLES},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    ended = [(member.communicate(timeout=200)[1], member.returncode) for member in members]
-    assert [code for _, code in ended] == [0, 0], [words[-1000:] for words, _ in ended]
+    run_members(2, "tests.finetune.members", lambda rank: [str(rank), "2", str(tmp_path), str(checkpoint), str(labelled)])
     first: list[int] = []
     plain = FinetuneLoop._step
     monkeypatch.setattr(FinetuneLoop, "_step", lambda loop, done: first.append(done) or plain(loop, done))

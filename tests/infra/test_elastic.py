@@ -1,10 +1,8 @@
 """Training across several nodes: one that dies takes its worker along, and training goes on with fewer, and with more when one joins."""
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -27,16 +25,9 @@ SECONDS = 120
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets need short paths
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
-
-
-@pytest.fixture
-def head(folder: Path) -> Iterator[Head]:
+def head(short_folder: Path) -> Iterator[Head]:
     """A head that asks for a token, without cores of its own."""
-    with ray_head(folder, cores=0, address="127.0.0.5") as started:
+    with ray_head(short_folder, cores=0, address="127.0.0.5") as started:
         yield started
 
 
@@ -60,7 +51,7 @@ subprocess.run([sys.executable, "-m", "ray.scripts.scripts", "drain-node", f"--a
 
 @pytest.mark.parametrize("notice", [False, True], ids=["without a word", "with notice"])
 def test_training_outlives_a_node_with_fewer_workers_and_takes_more_when_one_joins(
-    notice: bool, head: Head, folder: Path, tmp_path: Path
+    notice: bool, head: Head, short_folder: Path, tmp_path: Path
 ) -> None:
     root, said = tmp_path / "root", tmp_path / "said"
     store = open_store(str(root))
@@ -72,8 +63,8 @@ def test_training_outlives_a_node_with_fewer_workers_and_takes_more_when_one_joi
     command = [sys.executable, "-m", "tests.infra.elastic", head.address, str(root), "2"]
     least = 40
     with ExitStack() as nodes, said.open("w") as file:
-        nodes.enter_context(ray_node(head, folder, "127.0.0.2", cores=1))
-        doomed = nodes.enter_context(ray_node(head, folder, "127.0.0.3", cores=1))
+        nodes.enter_context(ray_node(head, short_folder, "127.0.0.2", cores=1))
+        doomed = nodes.enter_context(ray_node(head, short_folder, "127.0.0.3", cores=1))
         driver = subprocess.Popen(command, cwd=PROJECT, env=head.environment, stdout=file, stderr=file)
         try:
             until(lambda: max(steps(), default=0) > 45, driver, said)
@@ -85,7 +76,7 @@ def test_training_outlives_a_node_with_fewer_workers_and_takes_more_when_one_joi
             until(lambda: "goes on with 1 processes instead of 2" in said.read_text(), driver, said)
             reached = len(steps())
             until(lambda: len(steps()) > reached, driver, said)
-            nodes.enter_context(ray_node(head, folder, "127.0.0.4", cores=1))
+            nodes.enter_context(ray_node(head, short_folder, "127.0.0.4", cores=1))
             until(lambda: "goes on with 2 processes instead of 1" in said.read_text(), driver, said)
             assert driver.wait(SECONDS) == 0, said.read_text()
         finally:

@@ -12,7 +12,7 @@ from pipeline.train.plain import PlainEngines
 from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 from tests.infra.layouts import ENGINES, begin, go_on, recipe, train
-from tests.infra.members import run_members
+from tests.train.processes import run_members
 from tests.train.tiny import Lone, tokens
 
 pytestmark = pytest.mark.slow

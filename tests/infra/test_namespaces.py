@@ -1,10 +1,8 @@
 """Training across machines that have a network of their own each, where this one may make such."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,13 +33,6 @@ def three() -> Iterator[list[Machine]]:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets need short paths
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
-
-
-@pytest.fixture
 def environment() -> dict[str, str]:
     """That of all processes; gloo by itself takes the interface that the machine's name stands for, which is none of these."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
@@ -49,13 +40,13 @@ def environment() -> dict[str, str]:
 
 
 def test_a_gang_across_two_machines_sees_the_batches_of_one_process_and_comes_to_its_losses(
-    three: list[Machine], environment: dict[str, str], folder: Path, tmp_path: Path
+    three: list[Machine], environment: dict[str, str], short_folder: Path, tmp_path: Path
 ) -> None:
     head, *nodes = three
     root, said = tmp_path / "root", tmp_path / "said"
     store = open_store(str(root))
     run([part.tokens for part in elastic(2).mixture], store, InlineExecutor())
-    with cluster_on(head, nodes, environment, folder) as address, said.open("w") as file:
+    with cluster_on(head, nodes, environment, short_folder) as address, said.open("w") as file:
         command = head.command(sys.executable, "-m", "tests.infra.elastic", address, str(root), "2")
         driver = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=file, stderr=file)
         try:
@@ -72,12 +63,12 @@ def test_a_gang_across_two_machines_sees_the_batches_of_one_process_and_comes_to
 
 
 def test_who_has_no_token_is_refused_from_another_machine(
-    three: list[Machine], environment: dict[str, str], folder: Path, tmp_path: Path
+    three: list[Machine], environment: dict[str, str], short_folder: Path, tmp_path: Path
 ) -> None:
     head, other, _ = three
     stranger = {name: value for name, value in environment.items() if not name.startswith("RAY_")} | {"HOME": str(tmp_path)}
     asked = "import sys\nfrom infra.ray_cluster import running_at\nrunning_at(sys.argv[1])"
-    with cluster_on(head, [], environment, folder) as address:
+    with cluster_on(head, [], environment, short_folder) as address:
         command = other.command(sys.executable, "-c", asked, address)
         refused, admitted = (
             subprocess.run(command, cwd=PROJECT, env=who, capture_output=True, text=True) for who in (stranger, environment)

@@ -15,9 +15,9 @@ from pipeline.workflow.executor import InlineExecutor
 from pipeline.workflow.run import run
 from tests.contracts.test_architectures import ARCHITECTURES
 from tests.infra import layouts
-from tests.infra.members import run_members
 from tests.infra.slices import ACTS, CASES, recipe, train
 from tests.infra.test_layouts import assert_same, metrics
+from tests.train.processes import run_members
 from tests.train.tiny import Lone, pretrain, tokens
 
 SLICED = [(case, name) for case, each in CASES.items() for name in each.engines]

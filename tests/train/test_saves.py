@@ -34,6 +34,29 @@ def refuse(monkeypatch: pytest.MonkeyPatch, refused: Callable[[str], bool], prob
     before_storing(monkeypatch, stored)
 
 
+def slow_first_save(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Let the save after five steps stand still until ten are taken; what is returned will say how many were taken when each was stored."""
+    taken: list[int] = []
+    at_save: dict[str, int] = {}
+    released = Event()
+    plain_step = PlainEngine.step
+
+    def slow(path: str) -> None:
+        if "/step-00000005/" in path:
+            assert released.wait(60)
+        at_save.setdefault(path.split("/step-")[1][:8], len(taken))
+
+    def step(engine: PlainEngine, rate: float) -> float:
+        taken.append(1)
+        if len(taken) == 10:
+            released.set()
+        return plain_step(engine, rate)
+
+    before_storing(monkeypatch, slow)
+    monkeypatch.setattr(PlainEngine, "step", step)
+    return at_save
+
+
 def before_storing(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None]) -> None:
     """Do something before a file is stored below `step-…`."""
 
@@ -114,24 +137,7 @@ def test_three_failed_saves_in_a_row_end_the_run_and_the_same_command_goes_on(
 def test_training_goes_on_while_a_save_is_under_way_and_the_next_one_waits(
     build: Build, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[int] = []
-    at_save: dict[str, int] = {}
-    released = Event()
-    plain_step = PlainEngine.step
-
-    def slow(path: str) -> None:
-        if "/step-00000005/" in path:
-            assert released.wait(60)
-        at_save.setdefault(path.split("/step-")[1][:8], len(taken))
-
-    def step(engine: PlainEngine, rate: float) -> float:
-        taken.append(1)
-        if len(taken) == 10:
-            released.set()
-        return plain_step(engine, rate)
-
-    before_storing(monkeypatch, slow)
-    monkeypatch.setattr(PlainEngine, "step", step)
+    at_save = slow_first_save(monkeypatch)
     found = build(pretrain(14, save_every=5))
     assert at_save["00000005"] == 10, "five steps were trained while the first save stood still"
     assert at_save["00000010"] >= 10

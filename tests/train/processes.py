@@ -19,7 +19,7 @@ def run_members(size: int, module: str, arguments: Callable[[int], Sequence[str]
         subprocess.Popen(
             [sys.executable, "-m", module, *arguments(rank)],
             cwd=PROJECT,
-            env={**os.environ, **VARIABLES},
+            env={**os.environ, **VARIABLES, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)},
             stderr=subprocess.PIPE,
             text=True,
         )
